@@ -1,0 +1,61 @@
+# FrostLite: from a folder of photos to labels on live frames. `make` prints the targets.
+
+DATA     ?= sample
+RUN      ?= runs/$(notdir $(patsubst %/,%,$(DATA)))
+BACKBONE ?= efficientnet-lite0
+MODEL    ?= $(RUN)/export/best.tflite
+SOURCE   ?= 0
+TOLERANCE ?= 1.0
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3.13 python3 python,\
+	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(name))))
+# OpenCV with windows where there is a screen and the library it needs, else without.
+OPENCV ?= $(if $(DISPLAY)$(WAYLAND_DISPLAY),$(if $(shell ldconfig -p 2>/dev/null | grep libGL.so.1),desktop,headless),headless)
+PY := .venv/bin/python
+CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train convert live test lint clean constraints
+
+help: ## print the targets
+	@echo "FrostLite: photos in, live labels out. Variables: DATA RUN BACKBONE MODEL SOURCE PI"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: .venv/setup ## make .venv with all that training and conversion need
+
+.venv/python:
+	@test -n "$(PYTHON)" || { echo "expected Python 3.10 to 3.13, found: $$(python3 --version 2>&1 || echo none)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "expected the venv module, found none; try: sudo apt install $$(basename $(PYTHON))-venv" >&2; exit 2; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv && touch $@
+
+.venv/setup: .venv/python pyproject.toml constraints.txt
+	@echo "installing packages (OpenCV: $(OPENCV)); the first time takes a few minutes"
+	@$(PY) -m pip install -q -c constraints.txt -e '.[$(OPENCV),train]'
+	@touch $@
+
+.venv/dev: .venv/setup
+	@$(PY) -m pip install -q -c constraints.txt -e '.[$(OPENCV),train,dev]'
+	@touch $@
+
+train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
+	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
+
+convert: .venv/setup ## quantize the run, prove its accuracy, choose the file for the device
+	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE)
+
+live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
+	@$(PY) -m edge run $(MODEL) --source $(SOURCE) $(if $(filter desktop,$(OPENCV)),--window)
+
+test: .venv/dev ## run the tests
+	@$(PY) -m pytest -q
+
+lint: .venv/dev ## check style and types
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+constraints: .venv/dev ## resolve all dependencies anew, for every Python
+	@$(PY) -m pip install -q uv
+	@.venv/bin/uv pip compile -q pyproject.toml --all-extras --universal --upgrade --python-version 3.10 --no-annotate --no-header -o constraints.txt
+
+clean: ## remove what was built here (not your runs)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

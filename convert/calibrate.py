@@ -1,0 +1,44 @@
+"""The representative data set: which training pictures show the converter the range of every activation."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from edge.contract import ModelSpec
+from edge.pictures import read_picture
+from edge.preprocess import FLOAT32, lookup_table, prepare
+from train.dataset import Picture
+from train.progress import progress
+
+
+def choose_pictures(pictures: Sequence[Picture], count: int, seed: int = 0) -> list[Picture]:
+    """Take `count` pictures, as evenly from the labels as they allow, shuffled."""
+    generator = random.Random(seed)
+    by_label: dict[int, list[Picture]] = {}
+    for picture in pictures:
+        by_label.setdefault(picture.label, []).append(picture)
+    for group in by_label.values():
+        generator.shuffle(group)
+    chosen: list[Picture] = []
+    while len(chosen) < min(count, len(pictures)):
+        for group in by_label.values():
+            if group and len(chosen) < count:
+                chosen.append(group.pop())
+    generator.shuffle(chosen)
+    return chosen
+
+
+def samples(pictures: Sequence[Picture], spec: ModelSpec) -> Iterator[list[np.ndarray]]:
+    """Yield lists of one float32 tensor (1, height, width, 3), prepared as on the device.
+
+    The first tensor has a black and a white pixel in its corners. So the range of the input is exactly that of a
+    pixel, and its scale and zero point become exactly the normalization: uint8 pixels then need no arithmetic.
+    """
+    ends = lookup_table(spec.mean, spec.std, FLOAT32)
+    assert ends is not None  # float tables always change something
+    for number, picture in enumerate(progress("calibrating", len(pictures), iterable=pictures)):
+        tensor = prepare(read_picture(picture.path), spec)
+        if number == 0:
+            tensor[0, 0, 0], tensor[0, -1, -1] = ends[0, 0], ends[0, 255]
+        yield [tensor]

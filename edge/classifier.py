@@ -1,0 +1,111 @@
+"""Frame in, label out."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from edge.contract import ModelSpec, read_model
+from edge.errors import UserError
+from edge.interpreter import Interpreter
+from edge.preprocess import prepare
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the model says of one frame.
+
+    Attributes:
+        label: the best label.
+        score: its score, 0 to 1.
+        top: the best labels with their scores, best first.
+        ms: milliseconds of each stage: "preprocess", "invoke" and "total".
+    """
+
+    label: str
+    score: float
+    top: tuple[tuple[str, float], ...]
+    ms: dict[str, float]
+
+
+class Classifier:
+    """A model with its contract, ready to classify frames.
+
+    Args:
+        model: path of a `.tflite` file.
+        threads: for the runtime; None for one per core.
+        runtime: "ai-edge-litert", "tflite-runtime" or "tensorflow"; None for the first that is installed.
+        top_k: how many labels a result carries.
+
+    Raises:
+        UserError: if the model is missing, damaged, or does not fit its contract.
+
+    Example:
+        with Classifier("best.tflite") as classifier:
+            result = classifier.classify(cv2.imread("horse.jpg"))
+            print(result.label, result.score)
+    """
+
+    def __init__(
+        self, model: str | Path, *, threads: int | None = None, runtime: str | None = None, top_k: int = 5
+    ) -> None:
+        file = read_model(model)
+        if file.spec is None:
+            raise UserError(f"{file.path}: expected a model with labels and preprocessing in it (frostlite.json)")
+        self.path = file.path
+        self.spec: ModelSpec = file.spec
+        self.top_k = top_k
+        try:
+            self.interpreter = Interpreter(file.graph, threads, runtime)
+        except UserError as error:
+            raise UserError(f"{file.path}: {error}") from error
+        for name, expected, found in (
+            ("input", (1, *self.spec.size, 3), self.interpreter.input_shape),
+            ("output", (1, len(self.spec.labels)), self.interpreter.output_shape),
+        ):
+            if expected != found:
+                raise UserError(f"{file.path}: by its contract its {name} is {expected}, found {found}")
+        # First invocations are slow (memory is touched, kernels are prepared): not the first frame's fault.
+        self.scores(np.zeros((*self.spec.size, 3), np.uint8))
+
+    def scores(self, frame: np.ndarray) -> np.ndarray:
+        """Scores of all labels, float32 (labels,), that sum to 1, for a BGR uint8 frame (height, width, 3)."""
+        return self._finish(self.interpreter.invoke(prepare(frame, self.spec, self.interpreter.input)))
+
+    def classify(self, frame: np.ndarray) -> Result:
+        """Classify a BGR uint8 frame (height, width, 3)."""
+        start = time.perf_counter()
+        tensor = prepare(frame, self.spec, self.interpreter.input)
+        prepared = time.perf_counter()
+        output = self.interpreter.invoke(tensor)
+        invoked = time.perf_counter()
+        scores = self._finish(output)
+        best = np.argsort(-scores, kind="stable")[: self.top_k]
+        top = tuple((self.spec.labels[index], float(scores[index])) for index in best)
+        ms = {
+            "preprocess": (prepared - start) * 1e3,
+            "invoke": (invoked - prepared) * 1e3,
+            "total": (time.perf_counter() - start) * 1e3,
+        }
+        return Result(*top[0], top, ms)
+
+    def close(self) -> None:
+        """Give the runtime's memory back; the classifier cannot be used afterwards."""
+        del self.interpreter
+
+    def __enter__(self) -> "Classifier":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _finish(self, output: np.ndarray) -> np.ndarray:
+        scores = output[0]
+        if self.spec.output == "logits":
+            scores = np.exp((scores - scores.max()) / np.float32(self.spec.temperature))
+        total = scores.sum()
+        return scores / total if total > 0 else np.full_like(scores, 1 / len(scores))

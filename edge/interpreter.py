@@ -1,0 +1,78 @@
+"""One TFLite runtime behind one face: whichever is installed, built once, with its threads."""
+
+import importlib
+import os
+from typing import Any
+
+import numpy as np
+
+from edge.errors import UserError
+from edge.preprocess import TensorType
+from edge.quiet import quiet
+
+# In order of preference: the maintained one, the one with 32-bit wheels, the one that comes with TensorFlow.
+RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+    "tensorflow": "tensorflow.lite",
+}
+
+
+def load_runtime(name: str | None = None) -> tuple[str, Any]:
+    """Import a runtime: the named one, or the first that is installed. Returns its name and its module.
+
+    Raises:
+        UserError: if it is not installed, or none is.
+    """
+    if name is not None and name not in RUNTIMES:
+        raise UserError(f"runtime: expected one of {', '.join(RUNTIMES)}, found {name!r}")
+    reasons = []
+    for candidate in [name] if name else RUNTIMES:
+        try:
+            return candidate, importlib.import_module(RUNTIMES[candidate])
+        except ImportError as error:
+            reasons.append(f"{candidate} ({error})")
+    raise UserError(f"no TFLite runtime could be loaded: {', '.join(reasons)}; try: pip install ai-edge-litert")
+
+
+class Interpreter:
+    """A model that was loaded into a runtime: one input, one output of (1, classes).
+
+    Args:
+        graph: the flatbuffer of a checked model.
+        threads: how many the runtime may use; None for one per core. It counts only at construction.
+        runtime: a name of `RUNTIMES`, or None for the first that is installed.
+    """
+
+    def __init__(self, graph: bytes, threads: int | None = None, runtime: str | None = None) -> None:
+        self.runtime, module = load_runtime(runtime)
+        self.threads = threads or os.cpu_count() or 1
+        try:
+            with quiet():
+                self._native = module.Interpreter(model_content=graph, num_threads=self.threads)
+                self._native.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.runtime} does not load this model: {reason}") from error
+        inputs, outputs = self._native.get_input_details(), self._native.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise UserError(f"expected a model with one input and one output, found {len(inputs)} and {len(outputs)}")
+        self._input, self._output = inputs[0], outputs[0]
+        self.input_shape = tuple(int(side) for side in self._input["shape"])
+        self.output_shape = tuple(int(side) for side in self._output["shape"])
+        self.input = _tensor_type(self._input)
+        self.output = _tensor_type(self._output)
+
+    def invoke(self, tensor: np.ndarray) -> np.ndarray:
+        """Run the model on a tensor of `input_shape` and the input's dtype; the output as float32, dequantized."""
+        self._native.set_tensor(self._input["index"], tensor)
+        self._native.invoke()
+        values = self._native.get_tensor(self._output["index"])
+        if not self.output.scale:
+            return values.astype(np.float32, copy=False)
+        return (values.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
+
+
+def _tensor_type(details: dict[str, Any]) -> TensorType:
+    scale, zero_point = details["quantization"]
+    return TensorType(np.dtype(details["dtype"]).name, float(scale), int(zero_point))

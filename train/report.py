@@ -1,0 +1,68 @@
+"""What a training run shows: curves, a confusion matrix, and the figures of the finished model."""
+
+import csv
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from edge.files import whole
+from train.fit import Fit
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#8b949e"
+
+
+def write_history(path: Path, fit: Fit) -> None:
+    """One CSV row an epoch."""
+    with whole(path) as part, part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["epoch", *fit.history[0]])
+        writer.writeheader()
+        writer.writerows({"epoch": number, **row} for number, row in enumerate(fit.history, 1))
+
+
+def draw_curves(path: Path, fit: Fit) -> None:
+    """Accuracy and loss over the epochs, training and validation, with a line at the epoch that was kept."""
+    epochs = range(1, len(fit.history) + 1)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, name in zip(axes, ("accuracy", "loss"), strict=True):
+        training = "training (average over the epoch, dropout on)"
+        axis.plot(epochs, [row[name] for row in fit.history], color=GREY, label=training)
+        axis.plot(epochs, [row[f"val_{name}"] for row in fit.history], color=BLUE, label="validation")
+        axis.axvline(fit.best_epoch, color=ORANGE, linestyle=":", label=f"kept: epoch {fit.best_epoch}")
+        axis.set(title=name.capitalize(), xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    axes[0].legend(loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts, int64 (classes, classes): rows are the true labels, columns the predicted ones."""
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (truth, predicted), 1)
+    return matrix
+
+
+def draw_confusion(path: Path, matrix: np.ndarray, labels: tuple[str, ...], title: str) -> None:
+    """A confusion matrix: coloured by the share of the row, with the counts written in."""
+    side = 2.5 + 0.55 * len(labels)
+    figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        axis.text(column, row, str(count), ha="center", va="center", color=colour)
+    ticks = range(len(labels))
+    axis.set_xticks(ticks, labels, rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_yticks(ticks, labels)
+    axis.set(title=title, xlabel="the model says", ylabel="it is")
+    _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    with whole(path) as part:
+        figure.savefig(part, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,85 @@
+"""The run directory that `train` writes and `convert` reads: the only thing that the two share besides Keras."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.contract import ModelSpec
+from edge.errors import UserError
+from edge.files import whole
+from train.dataset import Dataset, Picture
+
+MODEL, SPEC, LABELS, SPLIT, METRICS = "model.keras", "spec.json", "labels.txt", "split.json", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, its contract, its measured figures, and the pictures of both splits."""
+
+    folder: Path
+    spec: ModelSpec
+    metrics: dict[str, Any]
+    train: list[Picture]
+    validation: list[Picture]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_run(folder: Path, spec: ModelSpec, data: Dataset) -> None:
+    """Write `spec.json`, `labels.txt` and `split.json`; the model and the figures are written by their makers."""
+    with whole(folder / SPEC) as part:
+        part.write_text(spec.to_json(), encoding="utf-8")
+    with whole(folder / LABELS) as part:
+        part.write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
+    write_json(
+        folder / SPLIT,
+        {
+            "data": str(data.root.resolve()),
+            "train": _by_label(data, data.train),
+            "validation": _by_label(data, data.validation),
+            "skipped": {str(path.relative_to(data.root)): reason for path, reason in data.skipped.items()},
+        },
+    )
+
+
+def _by_label(data: Dataset, pictures: list[Picture]) -> dict[str, dict[str, str]]:
+    """Label to the pictures of it: path below the data folder to the SHA-256 of its bytes."""
+    table: dict[str, dict[str, str]] = {label: {} for label in data.labels}
+    for picture in pictures:
+        table[data.labels[picture.label]][str(picture.path.relative_to(data.root))] = picture.digest
+    return table
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run directory back.
+
+    Raises:
+        UserError: if it is none, or a file of it is missing, damaged, or does not fit the others.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected a run directory, found {'a file' if folder.exists() else 'nothing'}")
+    missing = [name for name in (MODEL, SPEC, SPLIT, METRICS) if not (folder / name).is_file()]
+    if missing:
+        raise UserError(f"{folder}: expected a run directory of `python -m train`, found no {', '.join(missing)} in it")
+    try:
+        spec = ModelSpec.from_json((folder / SPEC).read_bytes())
+        split = json.loads((folder / SPLIT).read_bytes())
+        root = Path(split["data"])
+        train, validation = (
+            [
+                Picture(root / path, spec.labels.index(label), digest)
+                for label, pictures in split[name].items()
+                for path, digest in pictures.items()
+            ]
+            for name in ("train", "validation")
+        )
+        metrics = json.loads((folder / METRICS).read_bytes())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder}: damaged run directory: {type(error).__name__}: {error}") from error
+    return Run(folder, spec, metrics, train, validation)
