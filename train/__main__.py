@@ -48,9 +48,8 @@ def main() -> int:
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"--out: expected a folder, found a file: {options.out}")
     data = load_dataset(options.data, seed=options.seed)
-    say(
-        f"{options.data}: {len(data.train)} training and {len(data.validation)} validation pictures of {', '.join(data.labels)}"
-    )
+    counts = f"{len(data.train)} training and {len(data.validation)} validation pictures"
+    say(f"{data.root}: {counts} of {', '.join(data.labels)}")
     for path, reason in list(data.skipped.items())[:10]:
         say(f"skipped {path}: {reason}")
     if data.skipped:
@@ -58,9 +57,7 @@ def main() -> int:
     for train_path, validation_path in data.leaked[:10]:
         say(f"warning: the same picture in both splits: {train_path} and {validation_path}")
     if data.leaked:
-        say(
-            f"warning: {len(data.leaked)} validation pictures are byte-identical to training pictures: accuracy will flatter"
-        )
+        say(f"warning: {len(data.leaked)} validation pictures are also training pictures: the accuracy will flatter")
 
     import numpy as np
 

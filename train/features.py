@@ -103,7 +103,7 @@ def _sound_rows(keys, rows, width: int) -> dict[str, int]:  # type: ignore[no-un
     """Digest to row number, for as many rows from the start as are whole; what follows them is cut off."""
     keys.seek(0)
     data = keys.read()
-    count = min(len(data) // _KEY_BYTES, os.path.getsize(rows.name) // (4 * width))
+    count = min(len(data) // _KEY_BYTES, Path(rows.name).stat().st_size // (4 * width))
     entries = [data[i * _KEY_BYTES : (i + 1) * _KEY_BYTES] for i in range(count)]
     matrix = _matrix(rows.name, width)
     sound = sum(1 for _ in _while_sound(entries, matrix))
@@ -124,7 +124,7 @@ def _crc(row: np.ndarray) -> bytes:
 
 
 def _matrix(path: str, width: int) -> np.ndarray:
-    count = os.path.getsize(path) // (4 * width)
+    count = Path(path).stat().st_size // (4 * width)
     if not count:
         return np.empty((0, width), np.float32)
     return np.memmap(path, np.float32, "r", shape=(count, width))

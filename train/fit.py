@@ -40,7 +40,7 @@ class _Batches(keras.utils.Sequence):
 
 
 class _KeepBest(keras.callbacks.Callback):
-    """Remembers the weights of the best epoch: most right on validation, then the lowest loss; stops without progress."""
+    """Keeps the weights of the best epoch: most right on validation, then the lowest loss; stops without progress."""
 
     def __init__(self, fit: Fit, patience: int, epochs: int) -> None:
         super().__init__()
