@@ -54,7 +54,9 @@ def main() -> int:
     from convert.export import Job, export, widen
     from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer
     from convert.parity import prove
+    from convert.report import write_report
     from convert.schemes import BASELINE, SCHEMES
+    from convert.selective import DEBUGGED
     from convert.stats import CONFIDENCE, RULES, reference_figures
     from edge.files import whole
     from train.keras import keras
@@ -122,8 +124,9 @@ def main() -> int:
         "why": why,
     }
     write_json(folder / "report.json", report)
+    write_report(folder / "report.html", report, run, reference, scores, DEBUGGED)
     print_table(variants, chosen["scheme"])
-    print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}")
+    print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}; see {folder / 'report.html'}")
     if not good and len(variants) > 1:
         losses = ", ".join(f"{row['scheme']} {row['drop_points']:.2f}" for row in variants if row["scheme"] != BASELINE)
         untried = [name for name in ("selective-int8", "qat-int8", "int16x8", "float16") if name not in schemes]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow_model_optimization as tfmot
 
+from convert.calibrate import samples
 from edge.contract import ModelSpec
 from edge.pictures import read_picture
 from edge.preprocess import FLOAT32, lookup_table, prepare
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
     from convert.export import Job
 
 BATCH = 16
-ROUNDS = 4  # "epochs", each of at most this many batches
-BATCHES = 25
+ROUNDS = 3  # each of at most `BATCHES` batches; after each the state is kept
+BATCHES = 20
 LEARNING_RATE = 1e-4
 SPARSITY = 0.5
 CLUSTERS = 32
+RANGE_PICTURES = 32
 
 _collab = tfmot.experimental.combine
 _schemes = {
@@ -47,8 +49,8 @@ _schemes = {
 class Step:
     """One entry of the table: how a model is made ready to learn something, and what remains of it afterwards."""
 
-    wrap: Callable[[keras.Model, ModelSpec], keras.Model]
-    unwrap: Callable[[keras.Model, ModelSpec], keras.Model]
+    wrap: Callable[[keras.Model, "Job"], keras.Model]
+    unwrap: Callable[[keras.Model, "Job"], keras.Model]
     callbacks: Callable[[], list[keras.callbacks.Callback]] = list
 
 
@@ -65,9 +67,9 @@ def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]
         digest.update(name.encode())
         step = STEPS[name]
         with quiet():
-            wrapped = step.wrap(model, job.spec)
+            wrapped = step.wrap(model, job)
         losses[name] = _fit(wrapped, job, name, step.callbacks(), cache_folder() / "tuned" / digest.hexdigest()[:32])
-        model = step.unwrap(wrapped, job.spec)
+        model = step.unwrap(wrapped, job)
     return model, {"steps": list(steps), "pictures": ROUNDS * _batches(job.train) * BATCH, "loss": losses}
 
 
@@ -81,17 +83,39 @@ def trainable_copy(model: keras.Model) -> keras.Model:
 
 
 def _quantize(scheme: str) -> Step:
-    def wrap(model: keras.Model, spec: ModelSpec) -> keras.Model:
+    def wrap(model: keras.Model, job: "Job") -> keras.Model:
         annotated = tfmot.quantization.keras.quantize_annotate_model(model)
         wrapped = tfmot.quantization.keras.quantize_apply(annotated, _schemes[scheme]())
-        return _exact_input(wrapped, spec)
+        _measured_ranges(wrapped, model, job)
+        return _exact_input(wrapped, job)
 
     return Step(wrap, _exact_input)
 
 
-def _exact_input(model: keras.Model, spec: ModelSpec) -> keras.Model:
+def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: "Job") -> None:
+    """Start the ranges of the activations where calibration pictures put them.
+
+    They would start at -6 to 6 and move by a thousandth a batch: too slow for a short fit.
+    """
+    inner = {layer.name: layer.output for layer in model.layers[1:]}
+    outputs = keras.Model(model.input, inner)
+    low, high = dict.fromkeys(inner, 0.0), dict.fromkeys(inner, 0.0)
+    for tensor, *_ in samples(job.calibration[:RANGE_PICTURES], job.spec):
+        for name, value in outputs(tensor, training=False).items():
+            low[name] = min(low[name], float(value.numpy().min()))
+            high[name] = max(high[name], float(value.numpy().max()))
+    for layer in wrapped.layers:
+        for weight in layer.weights:
+            name, end = layer.name.removeprefix("quant_"), weight.name.rpartition("/")[2]
+            if end in ("output_min:0", "post_activation_min:0") and name in low:
+                weight.assign(low[name])
+            elif end in ("output_max:0", "post_activation_max:0") and name in high:
+                weight.assign(high[name])
+
+
+def _exact_input(model: keras.Model, job: "Job") -> keras.Model:
     """Set the range of the input to that of a pixel, so that uint8 pixels need no arithmetic."""
-    ends = lookup_table(spec.mean, spec.std, FLOAT32)
+    ends = lookup_table(job.spec.mean, job.spec.std, FLOAT32)
     assert ends is not None  # float tables always change something
     for layer in model.layers:
         if type(layer).__name__ == "QuantizeLayer":
@@ -103,13 +127,15 @@ def _exact_input(model: keras.Model, spec: ModelSpec) -> keras.Model:
     return model
 
 
-def _prune(model: keras.Model, spec: ModelSpec) -> keras.Model:
+def _prune(model: keras.Model, job: "Job") -> keras.Model:
     # The share of zeros rises over the first three quarters of the batches; the rest heals.
-    schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, SPARSITY, 0, ROUNDS * BATCHES * 3 // 4, frequency=5)
+    schedule = tfmot.sparsity.keras.PolynomialDecay(
+        0.0, SPARSITY, 0, ROUNDS * _batches(job.train) * 3 // 4, frequency=5
+    )
     return tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedule)
 
 
-def _cluster(model: keras.Model, spec: ModelSpec) -> keras.Model:
+def _cluster(model: keras.Model, job: "Job") -> keras.Model:
     start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
     return tfmot.clustering.keras.cluster_weights(model, number_of_clusters=CLUSTERS, cluster_centroids_init=start)
 
@@ -118,10 +144,10 @@ STEPS = {
     **{name: _quantize(name) for name in _schemes},
     "prune": Step(
         _prune,
-        lambda model, spec: tfmot.sparsity.keras.strip_pruning(model),
+        lambda model, job: tfmot.sparsity.keras.strip_pruning(model),
         lambda: [tfmot.sparsity.keras.UpdatePruningStep()],
     ),
-    "cluster": Step(_cluster, lambda model, spec: tfmot.clustering.keras.strip_clustering(model)),
+    "cluster": Step(_cluster, lambda model, job: tfmot.clustering.keras.strip_clustering(model)),
 }
 
 
