@@ -70,6 +70,8 @@ def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]
             wrapped = step.wrap(model, job)
         losses[name] = _fit(wrapped, job, name, step.callbacks(), cache_folder() / "tuned" / digest.hexdigest()[:32])
         model = step.unwrap(wrapped, job)
+        if name != steps[-1]:
+            model = trainable_copy(model)  # what was stripped is wired to the model that was wrapped
     return model, {"steps": list(steps), "pictures": ROUNDS * _batches(job.train) * BATCH, "loss": losses}
 
 
