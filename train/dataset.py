@@ -11,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from edge.contract import ModelSpec
 from edge.errors import UserError
-from edge.pictures import SUFFIXES, decode_picture
+from edge.pictures import SUFFIXES, decode_picture, read_picture
 from train.progress import progress
 
 TRAIN_FOLDER = "train"
@@ -28,6 +31,10 @@ class Picture:
     path: Path
     label: int
     digest: str
+
+    def frame(self, spec: ModelSpec) -> np.ndarray:
+        """The picture, BGR uint8 (height, width, 3), in a size of its own or in that of `spec`."""
+        return read_picture(self.path)
 
 
 @dataclass
