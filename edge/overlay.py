@@ -25,10 +25,12 @@ def annotate(image: np.ndarray, result: Result, note: str = "") -> np.ndarray:
         y = top + number * line
         cv2.rectangle(image, (0, y + 2), (round(width * score), y + line - 3), _BAR, cv2.FILLED)
         text = f"{_plain(label)} {score:.0%}"
-        cv2.putText(image, text, (round(8 * scale), y + round(25 * scale)), _FONT, 0.8 * scale, _TEXT, max(1, round(2 * scale)), cv2.LINE_AA)  # fmt: skip
+        origin, thickness = (round(8 * scale), y + round(25 * scale)), max(1, round(2 * scale))
+        cv2.putText(image, text, origin, _FONT, 0.8 * scale, _TEXT, thickness, cv2.LINE_AA)
     if note:
         size = cv2.getTextSize(note, _FONT, 0.6 * scale, 1)[0][0]
-        cv2.putText(image, note, (width - size - round(8 * scale), height - round(9 * scale)), _FONT, 0.6 * scale, _TEXT, 1, cv2.LINE_AA)  # fmt: skip
+        origin = width - size - round(8 * scale), height - round(9 * scale)
+        cv2.putText(image, note, origin, _FONT, 0.6 * scale, _TEXT, 1, cv2.LINE_AA)
     return image
 
 

@@ -11,7 +11,7 @@ _one_at_a_time = threading.RLock()  # two at once would each take the other's si
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send file descriptor 2 of the whole process nowhere for the length of the block; exceptions still come through."""
+    """Send file descriptor 2 of the process nowhere for the length of the block; exceptions still come through."""
     with _one_at_a_time:
         sys.stderr.flush()
         saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -9,11 +9,15 @@
 `photos` has one folder per class, either below `train/` and `validation/` or on one level that is split here.
 """
 
+import time
+
 from edge.cli import run_command
+from edge.errors import UserError
 from train.options import parse_arguments
 
 
 def main() -> int:
+    started = time.perf_counter()
     options = parse_arguments(__doc__ or "")
     if options.list_backbones or options.list_layers:
         from train.catalogue import list_backbones, list_layers
@@ -22,9 +26,18 @@ def main() -> int:
         for line in list_layers(name, size, width) if name else list_backbones(size, width):
             print(line, flush=True)
         return 0
-    from train.run import train_run
 
-    return train_run(options)
+    from train.dataset import load_dataset
+    from train.named import data_folder
+
+    if options.out.exists() and not options.out.is_dir():
+        raise UserError(f"--out: expected a folder, found a file: {options.out}")
+    data = load_dataset(data_folder(options.data), seed=options.seed)
+    data.tell()
+
+    from train.run import train_run  # TensorFlow takes seconds to load: bad data should be told of before
+
+    return train_run(options, data, started)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,15 @@ from train.torch_weights import read_checkpoint
 
 # The EfficientNet of Tan & Le (2019) without squeeze-and-excite, with ReLU6, and with stem and head of fixed width.
 # Blocks of the B0 pattern: repeats, kernel, stride, expansion, output channels.
-_BLOCKS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))  # fmt: skip
+_BLOCKS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 
 
 def efficientnet_lite(size: int, width: float = 1.0, depth: float = 1.0) -> keras.Model:

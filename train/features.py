@@ -119,7 +119,7 @@ class _Store:
 
     def append(self, digests: list[str], values: np.ndarray) -> None:
         """Add rows, float32 (pictures, features)."""
-        limit = np.finfo(self.dtype).max
+        limit = float(np.finfo(self.dtype.name).max)
         values = np.clip(values, -limit, limit).astype(self.dtype)
         with locked(self.folder / "lock"):
             count = (self.folder / "keys").stat().st_size // _KEY_BYTES

@@ -19,6 +19,7 @@ OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
 }
 _VALIDATION_BATCH = 256
+_PROGRESS = 1e-3  # a loss that falls by less is kept, but is no reason to go on
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,9 @@ def _accuracy(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
 _one_unit_accuracy.__name__ = _accuracy.__name__ = "accuracy"
 
 
+_STATE = "best", "progress", "finished"
+
+
 class _Keeper(keras.callbacks.Callback):
     """Keeps the history and the best weights, decides when to stop, and writes the checkpoint."""
 
@@ -148,6 +152,7 @@ class _Keeper(keras.callbacks.Callback):
         self.fit, self.recipe, self.checkpoint, self.number, self.steps = fit, recipe, checkpoint, number, steps
         self.best: tuple[float, float] = (-1.0, -np.inf)
         self.weights: list[np.ndarray] = []
+        self.progress = 0  # the last epoch that was much better than the best before it
         self.finished = False
         self.bar: Any = None
         self.saved, self.save_seconds = 0.0, 0.0
@@ -160,7 +165,9 @@ class _Keeper(keras.callbacks.Callback):
         elif found and found[1]["stage"] == self.number:
             arrays, values = found
             self.fit.__dict__.update(Fit(**values["fit"]).__dict__, interrupted=False)
-            self.best, self.finished = tuple(values["best"]), values["finished"]
+            for name in _STATE:
+                setattr(self, name, values[name])
+            self.best = tuple(self.best)  # type: ignore[assignment]
             self.weights = arrays["best"]
             model.set_weights(arrays["weights"])
             for variable, value in zip(optimizer.variables, arrays.get("optimizer", []), strict=True):
@@ -189,9 +196,11 @@ class _Keeper(keras.callbacks.Callback):
         fit.history.append(row)
         this = row["val_accuracy"], -row["val_loss"]
         fit.reached = recipe.stop_at_train_accuracy is not None and row["accuracy"] >= recipe.stop_at_train_accuracy
+        if this[0] > self.best[0] or this[1] > self.best[1] + _PROGRESS or not self.weights:
+            self.progress = len(fit.history)
         if this > self.best or fit.reached:
             self.best, self.weights, fit.best_epoch = this, self.model.get_weights(), len(fit.history)
-        waited = len(fit.history) - max(fit.best_epoch, fit.stages[-1] - 1)
+        waited = len(fit.history) - max(self.progress, fit.stages[-1] - 1)
         if fit.reached or (recipe.patience and waited >= recipe.patience):
             self.model.stop_training = self.finished = True
         self._save()
@@ -206,7 +215,8 @@ class _Keeper(keras.callbacks.Callback):
             "optimizer": [variable.numpy() for variable in self.model.optimizer.variables],
             "best": self.weights,
         }
-        values = {"stage": self.number, "fit": asdict(self.fit), "best": self.best, "finished": self.finished}
+        values = {"stage": self.number, "fit": asdict(self.fit)}
+        values |= {name: getattr(self, name) for name in _STATE}
         self.checkpoint.save(arrays, values)
         self.saved = time.perf_counter()
         self.save_seconds = self.saved - clock

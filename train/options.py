@@ -11,7 +11,7 @@ def parse_arguments(description: str) -> argparse.Namespace:
         "python -m train", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", metavar="DIR", type=Path, help="folder of photos")
+    add("--data", metavar="DIR", help="folder of photos, or: sample, horses-or-humans")
     add("--out", metavar="RUN", type=Path, help="run directory to write")
     add("--seed", metavar="N", type=number(int, 0), default=0, help="default: %(default)s")
     add("--list-backbones", action="store_true", help="print the backbones and what they cost, and end")

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -17,12 +16,13 @@ from edge.files import whole
 from train.augment import Augmentation, parse_augmentation, views, write_contact_sheet
 from train.backbones import UNIT, build_backbone
 from train.checkpoint import Checkpoint
-from train.dataset import Dataset, load_dataset
+from train.dataset import Dataset
 from train.features import extract
 from train.fit import Fit, Recipe, fit_stage, scores
 from train.keras import keras
 from train.measure import predict
 from train.model import build_classifier, parameters, split_at_features, unfreeze
+from train.progress import say
 from train.report import confusion_matrix, draw_confusion, draw_curves, write_history
 from train.rundir import METRICS, MODEL, write_json, write_run
 from train.source import FeatureSource, PictureSource, Source
@@ -42,7 +42,6 @@ class Prepared:
         computed: how many features were not in the cache.
     """
 
-    data: Dataset
     spec: ModelSpec
     base: keras.Model
     model: keras.Model
@@ -52,15 +51,11 @@ class Prepared:
     computed: int
 
 
-def prepare(options: argparse.Namespace) -> Prepared:
-    """Read the pictures, build the model, and bring the features of the pictures and of their views into the cache."""
-    if options.out.exists() and not options.out.is_dir():
-        raise UserError(f"--out: expected a folder, found a file: {options.out}")
+def prepare(options: argparse.Namespace, data: Dataset) -> Prepared:
+    """Build the model, and bring the features of the pictures and of their views into the cache."""
     augmentation = parse_augmentation(options.augmentation) if options.augment else None
     if options.augmentation and not augmentation:
         raise UserError("--augmentation: expected --augment VIEWS with it, found no views to draw")
-    data = load_dataset(options.data, seed=options.seed)
-    tell_dataset(data)
     base, backbone = build_backbone(options.backbone, options.weights, options.size, options.cut, options.width)
     if backbone.int8:
         say(f"warning: {options.backbone}: {backbone.int8}")
@@ -88,7 +83,7 @@ def prepare(options: argparse.Namespace) -> Prepared:
     validation = FeatureSource(replace(features, rows=plain[len(data.train) :]), labels[len(data.train) :])
     of_views = f" and {len(drawn)} views of them" if drawn else ""
     say(f"features of {len(pictures)} pictures{of_views}: {features.computed} computed, the others known")
-    return Prepared(data, spec, base, model, train, validation, augmentation, features.computed)
+    return Prepared(spec, base, model, train, validation, augmentation, features.computed)
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
@@ -96,20 +91,19 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
 
 
-def train_run(options: argparse.Namespace) -> int:
+def train_run(options: argparse.Namespace, data: Dataset, started: float) -> int:
     """Train, measure, and write the run directory; the exit status, 130 if Ctrl-C ended the fit early."""
-    started = time.perf_counter()
-    seconds = {}
-    ready = prepare(options)
-    seconds["features"] = time.perf_counter() - started
-    data, spec, model = ready.data, ready.spec, ready.model
+    clock = time.perf_counter()
+    ready = prepare(options, data)
+    seconds = {"features": time.perf_counter() - clock}
+    spec, model = ready.spec, ready.model
     _, head = split_at_features(model)
     recipe = recipe_of(options)
     tell_parameters(model)
 
     clock = time.perf_counter()
     fit = Fit()
-    checkpoint = Checkpoint(options.out / CHECKPOINT, _fingerprint(options, ready))
+    checkpoint = Checkpoint(options.out / CHECKPOINT, _fingerprint(options, ready, data))
     logs = [keras.callbacks.TensorBoard(options.out / "tensorboard")] if options.tensorboard else []
     if found := checkpoint.load():
         say(f"continuing after epoch {len(found[1]['fit']['history'])}, where this command was stopped")
@@ -171,28 +165,12 @@ def train_run(options: argparse.Namespace) -> int:
     return 130 if fit.interrupted else 0
 
 
-def _fingerprint(options: argparse.Namespace, ready: Prepared) -> str:
+def _fingerprint(options: argparse.Namespace, ready: Prepared, data: Dataset) -> str:
     """Of all that a checkpoint depends on: the options, the contract, and the pictures."""
     relevant = {name: str(value) for name, value in vars(options).items() if name not in ("out", "data", "tensorboard")}
-    pictures = [(picture.digest, picture.label) for picture in [*ready.data.train, *ready.data.validation]]
+    pictures = [(picture.digest, picture.label) for picture in [*data.train, *data.validation]]
     text = json.dumps([relevant, ready.spec.to_json(), ready.model.to_json(), pictures], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def tell_dataset(data: Dataset) -> None:
-    counts = f"{len(data.train)} training and {len(data.validation)} validation pictures"
-    say(f"{data.root}: {counts} of {', '.join(data.labels)}")
-    for path, reason in list(data.skipped.items())[:10]:
-        say(f"skipped {path}: {reason}")
-    if data.skipped:
-        say(f"skipped {len(data.skipped)} pictures that could not be read")
-    for train_path, validation_path in data.leaked[:10]:
-        say(f"warning: the same picture in both splits: {train_path} and {validation_path}")
-    if data.leaked:
-        say(
-            f"warning: {len(data.leaked)} validation pictures are byte-identical to training pictures: "
-            "accuracy will flatter"
-        )
 
 
 def tell_parameters(model: keras.Model) -> None:
@@ -212,7 +190,3 @@ def tell_result(out: Path, metrics: dict[str, Any], fit: Fit) -> None:
         f"({kept}), {metrics['seconds']['total']:.0f} s; see {out}/curves.png"
     )
     say(f"next: python -m convert {out}")
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)
