@@ -1,8 +1,9 @@
 """Classifies pictures and live frames with a `.tflite` file.
 
 python -m edge classify best.tflite horse.jpg human.jpg
-python -m edge run best.tflite --source 0 --window
+python -m edge run best.tflite --source 0 --preview 8080
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
+python -m edge run --list-sources
 python -m edge info best.tflite
 """
 
@@ -11,27 +12,36 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from edge.cli import number, run_command
 from edge.errors import UserError
+from edge.sinks import SINKS
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m edge", description="Classify pictures and live frames.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|info")
+    model, how, camera = model_options(), classify_options(), camera_options()
 
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file")
-    how = argparse.ArgumentParser(add_help=False)
-    how.add_argument("--threads", metavar="N", type=number(int, 1, 64), help="default: one per core")
-    how.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
-    how.add_argument("--top-k", metavar="N", type=number(int, 1), default=3, help="labels to tell; default: 3")
-    how.add_argument("--json", action="store_true", help="one JSON object a picture or frame on standard output")
-
-    run = commands.add_parser("run", parents=[model, how], help="classify the frames of a camera, video or folder")
-    run.add_argument("--source", default="0", help="camera number, /dev/videoN, video, folder or pattern; default: 0")
-    run.add_argument("--record", metavar="FILE", type=Path, help="write an annotated video (.mp4 or .avi)")
-    run.add_argument("--window", action="store_true", help="show the annotated frames; q ends")
+    run = commands.add_parser(
+        "run", parents=[model, how, camera], help="classify the frames of a camera, video or folder"
+    )
+    run.add_argument(
+        "--smooth",
+        metavar="HOW",
+        help="none, weight of the newest frame, or votes as 3/5; default: 0.3 live, else none",
+    )
+    run.add_argument(
+        "--hysteresis",
+        metavar="SCORE",
+        type=number(float, 0, 1),
+        default=0.1,
+        help="lead that a new label needs; default: 0.1",
+    )
+    for name, kind in SINKS.items():
+        value: dict[str, Any] = {"action": "store_true"} if kind.metavar is None else {"metavar": kind.metavar}
+        run.add_argument(f"--{name}", help=kind.help, **value)
     run.set_defaults(function=run_live)
 
     classify = commands.add_parser("classify", parents=[model, how], help="one line an image")
@@ -44,25 +54,129 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def model_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file")
+    return parser
+
+
+def classify_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--threads", metavar="N", type=number(int, 1, 64), help="default: one per core")
+    parser.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
+    parser.add_argument("--top-k", metavar="N", type=number(int, 1), default=3, help="labels to tell; default: 3")
+    parser.add_argument(
+        "--threshold", metavar="SCORE", type=number(float, 0, 1), help="below it: unknown; default: the model's"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a picture or frame on standard output")
+    return parser
+
+
+def camera_options() -> argparse.ArgumentParser:
+    from edge.view import parse_region
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--source",
+        default="0",
+        help="0, /dev/video2, picamera2[:N], rtsp://…, http://…, - (JPEGs), test:, video, folder, pattern; default: 0",
+    )
+    parser.add_argument(
+        "--list-sources", action=ListSources, nargs=0, help="name the cameras with their modes, and end"
+    )
+    parser.add_argument(
+        "--width", metavar="PX", type=number(int, 16, 16384), help="asked of a camera, as --height and --fps"
+    )
+    parser.add_argument("--height", metavar="PX", type=number(int, 16, 16384))
+    parser.add_argument("--fps", metavar="N", type=number(float, 0.1, 1000))
+    parser.add_argument(
+        "--fourcc", metavar="CODE", type=four_letters, help="pixel format asked of a USB camera; default: MJPG"
+    )
+    parser.add_argument(
+        "--rotate",
+        metavar="DEGREES",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        help="turn the frames clockwise: 90, 180, 270",
+    )
+    parser.add_argument("--mirror", action="store_true", help="left and right change places")
+    parser.add_argument("--roi", metavar="X,Y,W,H", type=parse_region, help="take this part of the turned frame only")
+    return parser
+
+
+def four_letters(text: str) -> str:
+    if len(text) != 4 or not text.isascii() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"expected four letters as MJPG or YUYV, found {text!r}")
+    return text
+
+
+class ListSources(argparse.Action):
+    """Like --help: prints and ends, whatever else is missing."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from edge.cameras import list_sources
+
+        found = list_sources()
+        for camera in found:
+            print(f"{camera.source:<14} {camera.name}")
+            for mode in camera.modes:
+                print(f"{'':<14}   {mode}")
+        if not found:
+            print("no camera found; --source test: gives a moving pattern", file=sys.stderr)
+        parser.exit()
+
+
 def main() -> int:
     options = parse_arguments()
     return options.function(options)
 
 
-def run_live(options: argparse.Namespace) -> int:
+def open_classifier(options: argparse.Namespace) -> Any:
     from edge.classifier import Classifier
-    from edge.live import run, tell
-    from edge.sinks import JsonLines, Recorder, Sink, Terminal, Window
-    from edge.sources import open_source
 
-    with Classifier(options.model, threads=options.threads, runtime=options.runtime, top_k=options.top_k) as classifier:
-        sinks: list[Sink] = [JsonLines() if options.json else Terminal()]
-        if options.window:
-            sinks.append(Window())
-        source = open_source(options.source)
-        if options.record:
-            sinks.append(Recorder(options.record, source.fps or 10))
-        summary = run(classifier, source, sinks)
+    return Classifier(
+        options.model,
+        threads=options.threads,
+        runtime=options.runtime,
+        top_k=options.top_k,
+        threshold=options.threshold,
+    )
+
+
+def run_live(options: argparse.Namespace) -> int:
+    from edge.live import run, tell
+    from edge.queued import Queued
+    from edge.sinks import JsonLines, Sink, Terminal
+    from edge.smoothing import parse_smoothing
+    from edge.sources import Mode, open_source
+    from edge.view import make_view
+
+    if options.smooth is not None:
+        parse_smoothing(options.smooth)  # a wrong flag is told before anything is opened
+    with open_classifier(options) as classifier:
+        asked = Mode(options.width, options.height, options.fps, options.fourcc)
+        source = open_source(options.source, asked)
+        sinks: list[Sink] = []
+        try:
+            if source.live:
+                print(
+                    f"{source.name}: {source.mode or 'open'}{f' (asked: {asked})' if asked != Mode() else ''}",
+                    file=sys.stderr,
+                )
+            sinks.append(Queued("stdout", JsonLines() if options.json else Terminal(), wait=not source.live))
+            for name, kind in SINKS.items():
+                if getattr(options, name.replace("-", "_")):
+                    sink = kind.open(options, classifier, source)
+                    sinks.append(sink if kind.direct else Queued(name, sink, wait=not source.live))
+        except BaseException:
+            source.close()
+            for opened in sinks:
+                opened.close()
+            raise
+        smooth = parse_smoothing(options.smooth or ("0.3" if source.live else "none"))
+        view = make_view(options.rotate, options.mirror, options.roi)
+        summary = run(classifier, source, sinks, view=view, smooth=smooth, hysteresis=options.hysteresis)
     tell(summary, source.skipped)
     if source.skipped and not summary["frames"]:
         raise UserError(f"--source: {options.source}: no readable picture in it")
@@ -70,12 +184,11 @@ def run_live(options: argparse.Namespace) -> int:
 
 
 def classify_images(options: argparse.Namespace) -> int:
-    from edge.classifier import Classifier
     from edge.pictures import read_picture
     from edge.sinks import as_json
 
     failed = 0
-    with Classifier(options.model, threads=options.threads, runtime=options.runtime, top_k=options.top_k) as classifier:
+    with open_classifier(options) as classifier:
         for path in options.images:
             try:
                 result = classifier.classify(read_picture(path))
@@ -86,7 +199,9 @@ def classify_images(options: argparse.Namespace) -> int:
             if options.json:
                 print(json.dumps(as_json(0, str(path), result), ensure_ascii=False), flush=True)
             else:
-                print(f"{path}: " + "  ".join(f"{label} {score:.1%}" for label, score in result.top), flush=True)
+                unknown = "" if result.label == result.top[0][0] else f"{result.label}  "
+                scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
+                print(f"{path}: {unknown}{scores}", flush=True)
     return 2 if failed else 0
 
 
