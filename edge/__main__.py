@@ -4,6 +4,7 @@ python -m edge classify best.tflite horse.jpg human.jpg
 python -m edge run best.tflite --source 0 --preview 8080
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
 python -m edge run --list-sources
+python -m edge collect --label horse --source 0 --out photos --count 50
 python -m edge info best.tflite
 """
 
@@ -21,7 +22,7 @@ from edge.sinks import SINKS
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m edge", description="Classify pictures and live frames.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|info")
     model, how, camera = model_options(), classify_options(), camera_options()
 
     run = commands.add_parser(
@@ -42,11 +43,26 @@ def parse_arguments() -> argparse.Namespace:
     for name, kind in SINKS.items():
         value: dict[str, Any] = {"action": "store_true"} if kind.metavar is None else {"metavar": kind.metavar}
         run.add_argument(f"--{name}", help=kind.help, **value)
+    run.add_argument(
+        "--save-dir", metavar="DIR", default="collected", help="where the page's button saves; default: collected"
+    )
     run.set_defaults(function=run_live)
 
     classify = commands.add_parser("classify", parents=[model, how], help="one line an image")
     classify.add_argument("images", metavar="IMAGE", nargs="+", type=Path)
     classify.set_defaults(function=classify_images)
+
+    collect = commands.add_parser("collect", parents=[camera], help="save frames under a label, to train on")
+    collect.add_argument("--label", required=True, help="what the frames show")
+    collect.add_argument("--out", metavar="DIR", required=True, type=Path, help="writes DIR/LABEL/TIME.jpg")
+    collect.add_argument(
+        "--count", metavar="N", type=number(int, 1), help="a burst of N frames; default: one for each Enter"
+    )
+    collect.add_argument(
+        "--every", metavar="SECONDS", type=number(float, 0), default=0.5, help="pause within a burst; default: 0.5"
+    )
+    collect.add_argument("--preview", metavar="[HOST:]PORT", help="serve a page with the picture and a button")
+    collect.set_defaults(function=collect_frames)
 
     info = commands.add_parser("info", parents=[model], help="what the model says of itself")
     info.add_argument("--json", action="store_true", help="as JSON")
@@ -203,6 +219,12 @@ def classify_images(options: argparse.Namespace) -> int:
                 scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
                 print(f"{path}: {unknown}{scores}", flush=True)
     return 2 if failed else 0
+
+
+def collect_frames(options: argparse.Namespace) -> int:
+    from edge.collect import collect
+
+    return collect(options)
 
 
 def show_info(options: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ class Live(Source):
     def __init__(
         self, grabber: type[Grabber], text: str, mode: Mode, tell: Callable[[str], None] | None = None
     ) -> None:
-        super().__init__(without_credentials(text))
+        super().__init__("standard input" if text == "-" else without_credentials(text))
         self._open = lambda: grabber(text, mode)
         self._grabber: Grabber | None = self._open()
         self.mode = self._grabber.mode

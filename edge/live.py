@@ -13,7 +13,6 @@ from types import FrameType
 import numpy as np
 
 from edge.classifier import Classifier
-from edge.queued import Queued
 from edge.sinks import Ended, Moment, Sink
 from edge.smoothing import Stable
 from edge.sources import Source
@@ -48,7 +47,7 @@ def run(
     stable = Stable(classifier.spec.labels, classifier.threshold, hysteresis)
     frames = 0
     try:
-        with _termination():
+        with termination():
             for frame in source:
                 if frame is None:
                     for sink in sinks:
@@ -63,29 +62,30 @@ def run(
                 spent = ends[-1] - (ends[0] if len(ends) > 1 else started)
                 fps = max(1, len(ends) - 1) / max(spent, 1e-9)
                 event = stable.update(result.scores)
-                moment = Moment(frame, result, stable.label, event, fps, source.dropped, time.time())
+                lost = sum(sink.lost for sink in sinks)
+                moment = Moment(frame, result, stable.label, event, fps, source.dropped, lost, time.time())
                 for sink in sinks:
                     sink.write(moment)
     except (KeyboardInterrupt, Ended):
         pass  # the usual ways to end a live run
     finally:
+        seconds = time.perf_counter() - started
         source.close()
         for sink in sinks:
             sink.close()
-    seconds = time.perf_counter() - started
     stages = {stage: statistics.median(ms[stage] for ms in recent) for stage in (recent[-1] if recent else ())}
     return {
         "frames": frames,
         "seconds": seconds,
         "fps": frames / seconds,
         "dropped": source.dropped,
-        "lost": sum(sink.lost for sink in sinks if isinstance(sink, Queued)),
+        "lost": sum(sink.lost for sink in sinks),
         **stages,
     }
 
 
 @contextmanager
-def _termination() -> Iterator[None]:
+def termination() -> Iterator[None]:
     """SIGTERM, by which a service is stopped, ends the loop just as Ctrl-C does."""
 
     def stop(number: int, stack: FrameType | None) -> None:

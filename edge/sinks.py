@@ -1,6 +1,7 @@
 """Where results go: any number of sinks at once, one table. What a sink costs, its own thread pays (edge.queued)."""
 
 import csv
+import importlib
 import json
 import os
 import sys
@@ -28,6 +29,7 @@ class Moment:
         event: the change that came with this frame, if any.
         fps: frames per second over the last moments.
         dropped: frames that the source has dropped so far.
+        lost: moments that sinks have not taken so far.
         time: seconds since 1970.
     """
 
@@ -37,6 +39,7 @@ class Moment:
     event: Event | None
     fps: float
     dropped: int
+    lost: int
     time: float
 
 
@@ -50,10 +53,12 @@ class Sink:
     Attributes:
         events_only: whether it only wants the moments that carry an event.
         depth: how many moments may wait for it.
+        lost: moments that it did not take.
     """
 
     events_only = False
     depth = 64
+    lost = 0
 
     def write(self, moment: Moment) -> None:
         raise NotImplementedError
@@ -186,22 +191,23 @@ class Kind:
     direct: bool = False  # cheap or bound to the main thread: called by the loop itself, without a queue
 
 
-def _later(module: str, name: str) -> Callable[[Namespace, Classifier, Source], Sink]:
+def _later(place: str) -> Callable[[Namespace, Classifier, Source], Sink]:
     """An opener that imports its module only when it is used, so that no run pays for sinks it does not have."""
 
     def opener(options: Namespace, classifier: Classifier, source: Source) -> Sink:
-        import importlib
-
-        return getattr(importlib.import_module(module), name)(options, classifier, source)
+        module, _, name = place.partition(".")
+        return getattr(importlib.import_module(f"edge.{module}"), name)(options, classifier, source)
 
     return opener
 
 
 SINKS: dict[str, Kind] = {
     "csv": Kind("FILE", "append one row a frame", lambda options, classifier, source: CsvFile(Path(options.csv))),
-    "record": Kind("FILE", "write an annotated video (.mp4 or .avi)", _later("edge.video", "open_recorder")),
-    "window": Kind(None, "show the annotated frames; q ends", _later("edge.video", "open_window"), direct=True),
-    "mqtt": Kind("URL", "publish events: mqtt://[user:pass@]host[:port][/topic]", _later("edge.mqtt", "open_mqtt")),
-    "webhook": Kind("URL", "POST each event as JSON", _later("edge.hooks", "open_webhook")),
-    "exec": Kind("COMMAND", "run a command for each event, as JSON on its input", _later("edge.hooks", "open_command")),
-}
+    "record": Kind("FILE", "write an annotated video (.mp4 or .avi)", _later("video.open_recorder")),
+    "window": Kind(None, "show the annotated frames; q ends", _later("video.open_window"), direct=True),
+    "preview": Kind("[HOST:]PORT", "serve a page, and /metrics", _later("preview.open_preview"), direct=True),
+    "mqtt": Kind("URL", "publish events: mqtt://[user:pass@]host[:port][/topic]", _later("mqtt.open_mqtt")),
+    "webhook": Kind("URL", "POST each event as JSON", _later("hooks.open_webhook")),
+    "exec": Kind("COMMAND", "run a command for each event, as JSON on its input", _later("hooks.open_command")),
+    "save-uncertain": Kind("DIR", "keep frames that the model is not sure of", _later("collect.open_uncertain")),
+}  # fmt: skip
