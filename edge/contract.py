@@ -33,11 +33,11 @@ class ModelSpec:
         resize: how a frame of another shape is brought to `size`: "stretch" it, "crop" the middle, or "pad" it.
         mean, std: per channel in RGB order, in pixel units: the float input is (pixel - mean) / std.
         output: "probabilities" (they sum to 1) or "logits".
-        temperature: the logits are divided by it before the softmax.
+        temperature: the logits are divided by it before the softmax; a graph that gives "probabilities" has done so.
         threshold: the smallest top score, 0 to 1, for an answer other than "unknown".
         backbone, scheme: names, for people.
         graph_sha256: of the flatbuffer part of the file, hexadecimal; empty outside a `.tflite` file.
-        provenance: JSON values that say where the model comes from.
+        provenance: JSON values that say where the model comes from; "threshold" in it: what was measured of that.
 
     Raises:
         ValueError: for a value outside of what is said above.
