@@ -73,7 +73,16 @@ def parse_arguments() -> argparse.Namespace:
 def model_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file")
+    foreign = parser.add_argument_group("a model that FrostLite did not make, as far as it does not say itself")
+    foreign.add_argument("--labels", metavar="FILE", help="one label a line")
+    foreign.add_argument("--mean", metavar="X[,X,X]", type=numbers, help="of pixels, in RGB order")
+    foreign.add_argument("--std", metavar="X[,X,X]", type=numbers, help="of pixels; the input is (pixel - mean) / std")
+    foreign.add_argument("--resize", choices=("stretch", "crop", "pad"), help="how frames fit the input")
     return parser
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
 
 
 def classify_options() -> argparse.ArgumentParser:
@@ -148,11 +157,27 @@ def main() -> int:
     return options.function(options)
 
 
+def open_model(options: argparse.Namespace) -> Any:
+    """Read the model; one without a contract gets it from its metadata and the flags."""
+    from edge.contract import read_model
+
+    file = read_model(options.model)
+    given = {name: getattr(options, name) for name in ("labels", "mean", "std", "resize")}
+    given = {name: value for name, value in given.items() if value}
+    if file.spec is not None:
+        if given:
+            raise UserError(f"{options.model}: it says itself what it takes; expected no --{' --'.join(given)}")
+        return file
+    from edge.foreign import adopt
+
+    return adopt(file, runtime=getattr(options, "runtime", None), **given)
+
+
 def open_classifier(options: argparse.Namespace) -> Any:
     from edge.classifier import Classifier
 
     return Classifier(
-        options.model,
+        open_model(options),
         threads=options.threads,
         runtime=options.runtime,
         top_k=options.top_k,
@@ -228,11 +253,7 @@ def collect_frames(options: argparse.Namespace) -> int:
 
 
 def show_info(options: argparse.Namespace) -> int:
-    from edge.contract import read_model
-
-    file = read_model(options.model)
-    if file.spec is None:
-        raise UserError(f"{options.model}: expected a model with labels and preprocessing in it (frostlite.json)")
+    file = open_model(options)
     facts = {"file": str(options.model), "bytes": options.model.stat().st_size, **asdict(file.spec)}
     if options.json:
         print(json.dumps(facts, ensure_ascii=False))

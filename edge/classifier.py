@@ -8,7 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
-from edge.contract import ModelSpec, read_model
+from edge.contract import ModelFile, ModelSpec, read_model
 from edge.errors import UserError
 from edge.interpreter import Interpreter
 from edge.preprocess import prepare
@@ -39,12 +39,12 @@ class Classifier:
     """A model with its contract, ready to classify frames.
 
     Args:
-        model: path of a `.tflite` file.
+        model: path of a `.tflite` file, or one that was read. One that carries no contract is taken by its standard
+            metadata; what these do not say, `edge.foreign.adopt` takes as arguments.
         threads: for the runtime; None for one per core.
         runtime: "ai-edge-litert", "tflite-runtime" or "tensorflow"; None for the first that is installed.
         top_k: how many labels a result carries.
         threshold: the smallest score for an answer other than "unknown"; None for that of the contract.
-        spec: for a model without a contract in it, what it does not say of itself.
 
     Raises:
         UserError: if the model is missing, damaged, or does not fit its contract.
@@ -57,19 +57,21 @@ class Classifier:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | ModelFile,
         *,
         threads: int | None = None,
         runtime: str | None = None,
         top_k: int = 5,
         threshold: float | None = None,
-        spec: ModelSpec | None = None,
     ) -> None:
-        file = read_model(model)
-        if file.spec is None and spec is None:
-            raise UserError(f"{file.path}: expected a model with labels and preprocessing in it (frostlite.json)")
+        file = model if isinstance(model, ModelFile) else read_model(model)
+        if file.spec is None:
+            from edge.foreign import adopt
+
+            file = adopt(file, runtime=runtime)
+        assert file.spec is not None
         self.path = file.path
-        self.spec: ModelSpec = file.spec or spec  # type: ignore[assignment]
+        self.spec: ModelSpec = file.spec
         self.top_k = top_k
         self.threshold = self.spec.threshold if threshold is None else threshold
         try:

@@ -204,6 +204,7 @@ def _later(place: str) -> Callable[[Namespace, Classifier, Source], Sink]:
 SINKS: dict[str, Kind] = {
     "csv": Kind("FILE", "append one row a frame", lambda options, classifier, source: CsvFile(Path(options.csv))),
     "record": Kind("FILE", "write an annotated video (.mp4 or .avi)", _later("video.open_recorder")),
+    "sheet": Kind("FILE", "write a picture of annotated frames side by side", _later("video.open_sheet")),
     "window": Kind(None, "show the annotated frames; q ends", _later("video.open_window"), direct=True),
     "preview": Kind("[HOST:]PORT", "serve a page, and /metrics", _later("preview.open_preview"), direct=True),
     "mqtt": Kind("URL", "publish events: mqtt://[user:pass@]host[:port][/topic]", _later("mqtt.open_mqtt")),

@@ -1,4 +1,4 @@
-"""Sinks that show or keep annotated frames: a video file, a window."""
+"""Sinks that show or keep annotated frames: a video file, a sheet, a window."""
 
 import os
 import shutil
@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from edge.classifier import Classifier
 from edge.errors import UserError
 from edge.files import whole
-from edge.overlay import annotate
+from edge.overlay import annotate, contact_sheet
 from edge.preprocess import resize
 from edge.quiet import quiet
 from edge.sinks import Ended, Moment, Sink
@@ -23,6 +24,10 @@ SPARE = 64 << 20  # bytes that a recording leaves free on the disk
 
 def open_recorder(options: Namespace, classifier: Classifier, source: Source) -> Sink:
     return Recorder(Path(options.record), source.mode.fps or 10.0)
+
+
+def open_sheet(options: Namespace, classifier: Classifier, source: Source) -> Sink:
+    return Sheet(Path(options.sheet))
 
 
 def open_window(options: Namespace, classifier: Classifier, source: Source) -> Sink:
@@ -80,6 +85,37 @@ class Recorder(Sink):
             return
         self._writer.release()
         self._stack.close()
+
+
+class Sheet(Sink):
+    """A picture of annotated frames side by side, spread evenly over the run however long it is."""
+
+    depth = 8  # frames are large
+    MOST, COLUMNS, SIDE = 48, 8, 200
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() not in (".png", ".jpg"):
+            raise UserError(f"--sheet: expected a name that ends in .png or .jpg, found {path}")
+        self.path = path
+        self._kept: list[np.ndarray] = []
+        self._seen, self._stride = 0, 1
+
+    def write(self, moment: Moment) -> None:
+        if self._seen % self._stride == 0:
+            if len(self._kept) == 2 * self.MOST:  # keep every other one, and from now on half as many
+                self._kept = self._kept[::2]
+                self._stride *= 2
+            if self._seen % self._stride == 0:
+                image = resize(moment.frame.image, (self.SIDE, self.SIDE), "pad")
+                self._kept.append(annotate(image, moment.result))
+        self._seen += 1
+
+    def close(self) -> None:
+        if not self._kept:
+            return
+        places = np.linspace(0, len(self._kept) - 1, min(self.MOST, len(self._kept))).round().astype(int)
+        with whole(self.path) as part:
+            cv2.imwrite(str(part), contact_sheet([self._kept[i] for i in places], self.COLUMNS, self.SIDE))
 
 
 class Window(Sink):
