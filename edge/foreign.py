@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from edge.contract import ModelFile, ModelSpec
 from edge.errors import UserError
@@ -25,6 +26,8 @@ _SOFTMAX, _LOGISTIC, _DEQUANTIZE, _QUANTIZE = 25, 14, 6, 114
 _NORMALIZATION = 1  # ProcessUnitOptions
 _AXIS_LABELS = 2  # AssociatedFileType
 _TRIAL = 60.0  # seconds that a model may take to load and run once
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,8 @@ def read_graph(data: bytes) -> Graph:
     taken, given = _pick(tensors, source), _pick(tensors, target)
     kind = taken.integer(1, "<b")
     quantization = taken.table(4)
-    scales = quantization.numbers(2, "f") if quantization else ()
-    zero_points = quantization.numbers(3, "q") if quantization else ()
+    scales: tuple = quantization.numbers(2, "f") if quantization else ()
+    zero_points: tuple = quantization.numbers(3, "q") if quantization else ()
     shape = given.numbers(0, "i")
     mean, std, label_files = _metadata(model)
     return Graph(
@@ -173,13 +176,13 @@ def read_graph(data: bytes) -> Graph:
     )
 
 
-def _only(values: Sequence, what: str, at_least: bool = False):  # type: ignore[no-untyped-def]
+def _only(values: Sequence[T], what: str, at_least: bool = False) -> T:
     if len(values) != 1 and not (at_least and values):
         raise ValueError(f"expected one {what}, found {len(values)}")
     return values[0]
 
 
-def _pick(values: Sequence, place: int):  # type: ignore[no-untyped-def]
+def _pick(values: Sequence[T], place: int) -> T:
     if not 0 <= place < len(values):
         raise ValueError(f"there is no number {place} among {len(values)}")
     return values[place]

@@ -15,10 +15,7 @@ from train.keras import keras
 
 # Scores are only ever made less certain: pictures that are all classified right would want no doubt at all.
 _TEMPERATURES = np.geomspace(1, 10, 400)
-_REFUSED = 0.005  # share of right answers that the threshold may turn into "unknown"
-# No validation set shows what a camera will: a threshold near 1 would refuse what differs but a little. And the scores
-# of an 8-bit model go up in steps of 1/256.
-_HIGHEST = 0.8
+_REFUSED = 0.005  # share of right answers that may score below what the threshold is made from
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,10 @@ def calibrate(scores: np.ndarray, truth: np.ndarray) -> Calibration:
     best = calibrated.max(axis=1)
     right = calibrated.argmax(axis=1) == truth
     allowed = float(np.quantile(best[right], _REFUSED, method="lower")) if right.any() else 0.0
-    threshold = float(np.floor(1000 * min(allowed, _HIGHEST)) / 1000)
+    # Half-way down to an even chance: no validation set shows what a camera will, and what differs from it but a little
+    # should not be refused.
+    chance = 1 / scores.shape[1]
+    threshold = max(0.0, float(np.floor(1000 * (chance + (allowed - chance) / 2)) / 1000))
     given = best >= threshold
     return Calibration(
         round(temperature, 4),
