@@ -5,6 +5,7 @@ python -m edge run best.tflite --source 0 --preview 8080
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
 python -m edge run --list-sources
 python -m edge collect --label horse --source 0 --out photos --count 50
+python -m edge bench best.tflite
 python -m edge info best.tflite
 """
 
@@ -22,7 +23,7 @@ from edge.sinks import SINKS
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m edge", description="Classify pictures and live frames.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|bench|info")
     model, how, camera = model_options(), classify_options(), camera_options()
 
     run = commands.add_parser(
@@ -64,15 +65,23 @@ def parse_arguments() -> argparse.Namespace:
     collect.add_argument("--preview", metavar="[HOST:]PORT", help="serve a page with the picture and a button")
     collect.set_defaults(function=collect_frames)
 
+    bench = commands.add_parser("bench", parents=[model_options("+")], help="time per stage, cold start and memory")
+    bench.add_argument("--source", help="frames of this; default: a 640x480 pattern")
+    bench.add_argument("--frames", metavar="N", type=number(int, 10), default=100, help="default: 100")
+    bench.add_argument("--threads", metavar="N", type=number(int, 1, 64), nargs="+", help="default: 1 to all cores")
+    bench.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
+    bench.add_argument("--json", action="store_true", help="one JSON object with everything")
+    bench.set_defaults(function=bench_models)
+
     info = commands.add_parser("info", parents=[model], help="what the model says of itself")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(function=show_info)
     return parser.parse_args()
 
 
-def model_options() -> argparse.ArgumentParser:
+def model_options(count: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file")
+    parser.add_argument("model", metavar="MODEL", type=Path, nargs=count, help="a .tflite file")
     foreign = parser.add_argument_group("a model that FrostLite did not make, as far as it does not say itself")
     foreign.add_argument("--labels", metavar="FILE", help="one label a line")
     foreign.add_argument("--mean", metavar="X[,X,X]", type=numbers, help="of pixels, in RGB order")
@@ -157,16 +166,17 @@ def main() -> int:
     return options.function(options)
 
 
-def open_model(options: argparse.Namespace) -> Any:
+def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
     """Read the model; one without a contract gets it from its metadata and the flags."""
     from edge.contract import read_model
 
-    file = read_model(options.model)
+    path = path or options.model
+    file = read_model(path)
     given = {name: getattr(options, name) for name in ("labels", "mean", "std", "resize")}
     given = {name: value for name, value in given.items() if value}
     if file.spec is not None:
         if given:
-            raise UserError(f"{options.model}: it says itself what it takes; expected no --{' --'.join(given)}")
+            raise UserError(f"{path}: it says itself what it takes; expected no --{' --'.join(given)}")
         return file
     from edge.foreign import adopt
 
@@ -250,6 +260,12 @@ def collect_frames(options: argparse.Namespace) -> int:
     from edge.collect import collect
 
     return collect(options)
+
+
+def bench_models(options: argparse.Namespace) -> int:
+    from edge.bench import bench
+
+    return bench(options, [open_model(options, path) for path in options.model])
 
 
 def show_info(options: argparse.Namespace) -> int:
