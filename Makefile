@@ -15,7 +15,7 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train convert live test lint clean constraints
+.PHONY: help setup demo train convert live bench test lint clean constraints
 
 help: ## print the targets
 	@echo "FrostLite: photos in, live labels out. Variables: DATA RUN BACKBONE MODEL SOURCE PI"
@@ -54,6 +54,9 @@ convert: .venv/setup ## quantize the run, prove its accuracy, choose the file fo
 
 live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
 	@$(PY) -m edge run $(MODEL) --source $(SOURCE) $(if $(filter desktop,$(OPENCV)),--window)
+
+bench: .venv/setup ## time the model on this machine: stages, threads, cold start, memory
+	@$(PY) -m edge bench $(MODEL)
 
 test: .venv/dev ## run the tests
 	@$(PY) -m pytest -q
