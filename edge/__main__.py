@@ -4,6 +4,7 @@ python -m edge classify best.tflite horse.jpg human.jpg
 python -m edge run best.tflite --source 0 --window
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
 python -m edge info best.tflite
+python -m edge selftest ~/frostlite/current
 """
 
 import argparse
@@ -18,7 +19,7 @@ from edge.errors import UserError
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m edge", description="Classify pictures and live frames.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|info|selftest")
 
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file")
@@ -41,6 +42,12 @@ def parse_arguments() -> argparse.Namespace:
     info = commands.add_parser("info", parents=[model], help="what the model says of itself")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(function=show_info)
+
+    test = commands.add_parser("selftest", help="whether this machine gives the scores that a bundle carries")
+    test.add_argument("bundle", metavar="BUNDLE", type=Path, help="folder of an unpacked bundle")
+    test.add_argument("--runtime", metavar="NAME", help="default: the first found")
+    test.add_argument("--json", action="store_true", help="as JSON")
+    test.set_defaults(function=run_selftest)
     return parser.parse_args()
 
 
@@ -54,9 +61,10 @@ def run_live(options: argparse.Namespace) -> int:
     from edge.live import run, tell
     from edge.sinks import JsonLines, Recorder, Sink, Terminal, Window
     from edge.sources import open_source
+    from edge.watchdog import watchdogs
 
     with Classifier(options.model, threads=options.threads, runtime=options.runtime, top_k=options.top_k) as classifier:
-        sinks: list[Sink] = [JsonLines() if options.json else Terminal()]
+        sinks: list[Sink] = [JsonLines() if options.json else Terminal(), *watchdogs()]
         if options.window:
             sinks.append(Window())
         source = open_source(options.source)
@@ -103,6 +111,23 @@ def show_info(options: argparse.Namespace) -> int:
         for name, value in facts.items():
             print(f"{name:<13} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     return 0
+
+
+def run_selftest(options: argparse.Namespace) -> int:
+    from edge.selftest import TOLERANCE, selftest
+
+    found = selftest(options.bundle, options.runtime)
+    if options.json:
+        print(json.dumps(asdict(found)))
+    else:
+        print(
+            f"self-test: {found.pictures - len(found.failures)} of {found.pictures} pictures as expected with "
+            f"{found.runtime}; {found.identical} to the last bit, largest difference {found.largest:.4f} "
+            f"(allowed: {TOLERANCE}), {found.tensors} input tensors to the last bit"
+        )
+        for failure in found.failures:
+            print(f"self-test failed: {failure}", file=sys.stderr)
+    return 1 if found.failures else 0
 
 
 if __name__ == "__main__":
