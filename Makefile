@@ -43,6 +43,14 @@ setup: .venv/setup ## make .venv with all that training and conversion need
 	@$(PY) -m pip install -q -c constraints.txt -e '.[$(OPENCV),train,dev]'
 	@touch $@
 
+demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, and a video to look at (DATA=horses-or-humans for the real one)
+	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
+	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE)
+	@$(PY) -m edge run $(MODEL) --source "$$($(PY) -m train.rundir $(RUN))" --record $(RUN)/demo.mp4 --sheet $(RUN)/demo.png >/dev/null
+	@echo "look at: $(RUN)/demo.mp4"
+	@echo "         $(RUN)/demo.png"
+	@echo "next:    make live RUN=$(RUN)    (your webcam; SOURCE=1 for the second one)"
+
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
 

@@ -32,6 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     run = commands.add_parser("run", parents=[model, how], help="classify the frames of a camera, video or folder")
     run.add_argument("--source", default="0", help="camera number, /dev/videoN, video, folder or pattern; default: 0")
     run.add_argument("--record", metavar="FILE", type=Path, help="write an annotated video (.mp4 or .avi)")
+    run.add_argument("--sheet", metavar="FILE", type=Path, help="write a picture of annotated frames side by side")
     run.add_argument("--window", action="store_true", help="show the annotated frames; q ends")
     run.set_defaults(function=run_live)
 
@@ -59,7 +60,7 @@ def main() -> int:
 def run_live(options: argparse.Namespace) -> int:
     from edge.classifier import Classifier
     from edge.live import run, tell
-    from edge.sinks import JsonLines, Recorder, Sink, Terminal, Window
+    from edge.sinks import JsonLines, Recorder, Sheet, Sink, Terminal, Window
     from edge.sources import open_source
     from edge.watchdog import watchdogs
 
@@ -70,6 +71,8 @@ def run_live(options: argparse.Namespace) -> int:
         source = open_source(options.source)
         if options.record:
             sinks.append(Recorder(options.record, source.fps or 10))
+        if options.sheet:
+            sinks.append(Sheet(options.sheet))
         summary = run(classifier, source, sinks)
     tell(summary, source.skipped)
     if source.skipped and not summary["frames"]:

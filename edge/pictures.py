@@ -24,7 +24,7 @@ def read_picture(path: str | Path) -> np.ndarray:
             raise UserError(f"{path}: expected a picture of at most {MAX_PICTURE_BYTES >> 20} MiB")
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: expected a picture, found {error.strerror.lower()}") from error
+        raise UserError(f"{path}: expected a picture, found: {error.strerror or error}") from error
     try:
         return decode_picture(data)
     except ValueError as error:

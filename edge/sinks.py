@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
+import numpy as np
 
 from edge.classifier import Result
 from edge.errors import UserError
 from edge.files import whole
-from edge.overlay import annotate
+from edge.overlay import annotate, contact_sheet
 from edge.preprocess import resize
 from edge.sources import Frame
 
@@ -93,6 +94,35 @@ class Recorder:
             return
         self._writer.release()
         self._stack.close()
+
+
+class Sheet:
+    """A picture of annotated frames side by side, spread evenly over the run however long it is."""
+
+    MOST, COLUMNS, SIDE = 48, 8, 200
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() not in (".png", ".jpg"):
+            raise UserError(f"--sheet: expected a name that ends in .png or .jpg, found {path}")
+        self.path = path
+        self._kept: list[np.ndarray] = []
+        self._seen, self._stride = 0, 1
+
+    def write(self, frame: Frame, result: Result, fps: float) -> None:
+        if self._seen % self._stride == 0:
+            if len(self._kept) == 2 * self.MOST:  # keep every other one, and from now on half as many
+                self._kept = self._kept[::2]
+                self._stride *= 2
+            if self._seen % self._stride == 0:
+                self._kept.append(annotate(resize(frame.image, (self.SIDE, self.SIDE), "pad"), result))
+        self._seen += 1
+
+    def close(self) -> None:
+        if not self._kept:
+            return
+        places = np.linspace(0, len(self._kept) - 1, min(self.MOST, len(self._kept))).round().astype(int)
+        with whole(self.path) as part:
+            cv2.imwrite(str(part), contact_sheet([self._kept[i] for i in places], self.COLUMNS, self.SIDE))
 
 
 class Window:

@@ -17,7 +17,7 @@ from edge.errors import UserError
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m train", description="Train a classifier on a folder of photos.")
-    parser.add_argument("--data", metavar="DIR", required=True, type=Path, help="folder of photos")
+    parser.add_argument("--data", metavar="DIR", required=True, help="folder of photos, or: sample, horses-or-humans")
     parser.add_argument("--out", metavar="RUN", required=True, type=Path, help="run directory to write")
     parser.add_argument("--backbone", metavar="NAME", default="efficientnet-lite0", help="default: %(default)s")
     parser.add_argument("--weights", metavar="imagenet|none", default="imagenet", help="default: %(default)s")
@@ -44,10 +44,11 @@ def main() -> int:
     started = time.perf_counter()
 
     from train.dataset import load_dataset
+    from train.named import data_folder
 
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"--out: expected a folder, found a file: {options.out}")
-    data = load_dataset(options.data, seed=options.seed)
+    data = load_dataset(data_folder(options.data), seed=options.seed)
     counts = f"{len(data.train)} training and {len(data.validation)} validation pictures"
     say(f"{data.root}: {counts} of {', '.join(data.labels)}")
     for path, reason in list(data.skipped.items())[:10]:

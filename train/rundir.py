@@ -1,10 +1,17 @@
-"""The run directory that `train` writes and `convert` reads: the only thing that the two share besides Keras."""
+"""The run directory that `train` writes and `convert` reads.
+
+    python -m train.rundir runs/photos
+
+prints the folder of its validation pictures (or of all of them, where the split was made here).
+"""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.cli import run_command
 from edge.contract import ModelSpec
 from edge.errors import UserError
 from edge.files import whole
@@ -83,3 +90,14 @@ def read_run(folder: str | Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder}: damaged run directory: {type(error).__name__}: {error}") from error
     return Run(folder, spec, metrics, train, validation)
+
+
+def main() -> None:
+    run = read_run(sys.argv[1])
+    split = {picture.path.parent.parent for picture in run.validation}
+    root = Path(json.loads((run.folder / SPLIT).read_bytes())["data"])
+    print(split.pop() if len(split) == 1 else root)
+
+
+if __name__ == "__main__":
+    run_command(main)
