@@ -244,13 +244,14 @@ def _selftest(model: bytes, pictures: Sequence[Path]) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / MODEL).write_bytes(model)
-        paths = []
-        for index, picture in enumerate(pictures):
-            frame = read_picture(picture)
-            scale = min(1.0, SIDE / max(frame.shape[:2]))
-            side = [max(1, round(length * scale)) for length in frame.shape[1::-1]]
-            paths.append(folder / f"{index}.png")
-            cv2.imwrite(str(paths[-1]), cv2.resize(frame, side, interpolation=cv2.INTER_AREA))
+        frames = [_small(read_picture(picture)) for picture in pictures]
+        # A blend of two classes scores in between, where a changed graph shows first.
+        for i in range(len(frames) // 2):
+            other = cv2.resize(frames[-1 - i], frames[i].shape[1::-1], interpolation=cv2.INTER_AREA)
+            frames[-1 - i] = cv2.addWeighted(frames[i], 0.5, other, 0.5, 0)
+        paths = [folder / f"{index}.png" for index in range(len(frames))]
+        for path, frame in zip(paths, frames, strict=True):
+            cv2.imwrite(str(path), frame)
         scores, tensors, reasons = {}, [], {}
         for runtime in device_runtimes():
             # A process each: a model may kill its runtime, and two runtimes in one process may disagree.
@@ -268,6 +269,12 @@ def _selftest(model: bytes, pictures: Sequence[Path]) -> dict[str, bytes]:
         files = {f"{FOLDER}/{path.name}": path.read_bytes() for path in paths}
         files[f"{FOLDER}/{EXPECTED}"] = (json.dumps(expected, indent=1) + "\n").encode()
         return files
+
+
+def _small(frame: np.ndarray) -> np.ndarray:
+    scale = min(1.0, SIDE / max(frame.shape[:2]))
+    side = [max(1, round(length * scale)) for length in frame.shape[1::-1]]
+    return cv2.resize(frame, side, interpolation=cv2.INTER_AREA)
 
 
 def _archive(folder: str, files: dict[str, bytes]) -> bytes:
