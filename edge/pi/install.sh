@@ -99,7 +99,8 @@ install_packages() { # makes venvs/$venv unless it is complete
       fail "pip could not install $requirements; without a network: make bundle WHEELS=1"
     touch "$path/complete"
   fi
-  ln -sfn "../../venvs/$venv" "$home/versions/$version/venv"
+  local link=$home/versions/$version/venv
+  [ "$(readlink "$link")" = "../../venvs/$venv" ] || ln -sfn "../../venvs/$venv" "$link"
 }
 
 selftest() { (cd "$home/versions/$1" && venv/bin/python -B -m edge selftest .); }
@@ -119,7 +120,7 @@ esac
 PYTHONPATH=\$here/current exec "\$here/current/venv/bin/python" -m edge "\$command" "\$@"
 PROGRAM
   chmod 755 "$home/.program"
-  mv "$home/.program" "$home/frostlite"
+  if cmp -s "$home/.program" "$home/frostlite"; then rm "$home/.program"; else mv "$home/.program" "$home/frostlite"; fi
   [ -f "$home/frostlite.conf" ] || cp "$bundle/frostlite.conf" "$home/frostlite.conf"
 }
 
