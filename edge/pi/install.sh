@@ -61,7 +61,6 @@ check() {
   row runtime "$runtime"
   grep -q opencv "$bundle/$requirements" || python3 -c 'import cv2, numpy' 2>/dev/null ||
     fail "expected OpenCV and NumPy of the system, for there are no 32-bit wheels; try: sudo apt install -y python3-opencv python3-numpy"
-  mkdir -p "$home" 2>/dev/null || fail "$home: expected a folder that can be written, see FROSTLITE_HOME"
   local free
   free=$(df -Pm "$home" | awk 'NR == 2 {print $4}')
   row "free disk" "$free MB"
@@ -219,7 +218,7 @@ uninstall() {
 
 case ${1:-install} in
   install | rollback | uninstall)
-    mkdir -p "$home" || fail "$home: expected a folder that can be written, see FROSTLITE_HOME"
+    mkdir -p "$home" 2>/dev/null || fail "$home: expected a folder that can be written, see FROSTLITE_HOME"
     exec 9>"$home/.lock"
     flock -n 9 || fail "$home: another install.sh is at work there"
     "${1:-install}"
