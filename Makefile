@@ -78,6 +78,10 @@ pi-logs: pi-named ## PI=user@host: what the service says, live
 test: .venv/dev ## run the tests
 	@$(PY) -m pytest -q
 
+test-pi: .venv/setup ## the bundle on emulated Raspberry Pi userlands, against this machine (root; ROWS=… for some)
+	@test -f $(MODEL) || $(MAKE) --no-print-directory train convert
+	@$(PY) tests/pi/arm.py $(ROWS) --model $(MODEL) $(if $(PICTURES),--pictures $(PICTURES))
+
 lint: .venv/dev ## check style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 

@@ -40,6 +40,7 @@ from edge.selftest import EXPECTED, FOLDER, MODEL, measure
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE_FILES = ("install.sh", "frostlite.service", "frostlite.conf", "README.md")  # of edge/pi
 PICTURES = 8  # of the self-test
+_ELSEWHERE = {"pi", "__pycache__"}  # folders below edge/ that are no part of the program
 SIDE = 320  # their longest side, pixels
 
 
@@ -162,7 +163,9 @@ def bundle(model: Path, pictures: Sequence[Path], out: Path, wheels: bool = Fals
     """
     with Classifier(model):
         pass  # whatever is wrong with the model is told here
-    files = {f"edge/{path.name}": path.read_bytes() for path in sorted((ROOT / "edge").glob("*.py"))}
+    paths = [path for path in (ROOT / "edge").rglob("*") if path.is_file()]
+    program = [path for path in paths if not _ELSEWHERE & {*path.relative_to(ROOT).parts}]
+    files = {str(path.relative_to(ROOT)): path.read_bytes() for path in program}
     files |= {name: (ROOT / "edge" / "pi" / name).read_bytes() for name in DEVICE_FILES}
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     files[MODEL] = model.read_bytes()

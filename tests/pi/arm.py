@@ -99,7 +99,8 @@ Path("{home}/scores.json").write_text(json.dumps(found))'
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", metavar="ROW", nargs="*", help=f"default: all of {', '.join(ROWS)}")
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="a .tflite file")
+    parser.add_argument("--check", action="store_true", help="only say whether this machine can do it")
     parser.add_argument("--pictures", type=Path, help="default: of the run that the model lies in")
     parser.add_argument("--out", type=Path, default=Path("dist/test-pi.json"), help="default: dist/test-pi.json")
     options = parser.parse_args()
@@ -108,6 +109,10 @@ def main() -> int:
         raise UserError(f"expected rows out of {', '.join(ROWS)}, found {', '.join(unknown)}")
     if reason := missing():
         raise UserError(reason)
+    if options.check:
+        return 0
+    if options.model is None:
+        raise UserError("--model: expected a .tflite file, found nothing")
     rows = [ROWS[name] for name in options.rows] or list(ROWS.values())
     reports = []
     with tempfile.TemporaryDirectory(prefix="frostlite-pi-") as name:
