@@ -20,7 +20,8 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train convert live bundle deploy pi-named pi-status pi-logs test test-pi lint clean constraints
+.PHONY: help setup demo train convert live bench bundle deploy pi-named pi-status pi-logs pi-bench \
+	test test-pi lint clean constraints
 
 help: ## print the targets
 	@echo "FrostLite: photos in, live labels out. Variables: DATA RUN BACKBONE MODEL SOURCE PI"
@@ -59,6 +60,9 @@ convert: .venv/setup ## quantize the run, prove its accuracy, choose the file fo
 
 live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
 	@$(PY) -m edge run $(MODEL) --source $(SOURCE) $(if $(filter desktop,$(OPENCV)),--window)
+
+bench: .venv/setup ## time the model on this machine: stages, threads, cold start, memory
+	@$(PY) -m edge bench $(MODEL)
 
 bundle: .venv/setup ## pack MODEL with all that a Raspberry Pi needs (WHEELS=1: for one without a network)
 	@$(PY) -m convert.bundle $(MODEL) $(if $(PICTURES),--pictures $(PICTURES)) $(if $(filter-out 0,$(WHEELS)),--wheels)

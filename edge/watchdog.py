@@ -8,13 +8,12 @@ import socket
 import time
 from contextlib import suppress
 
-from edge.classifier import Result
-from edge.sources import Frame
+from edge.sinks import Moment, Sink
 
 _PAUSE = 1.0  # seconds; well below any sensible WatchdogSec
 
 
-class Watchdog:
+class Watchdog(Sink):
     """A sink: READY with the first frame, then WATCHDOG at most once a second as long as frames come."""
 
     def __init__(self, address: str) -> None:
@@ -24,12 +23,12 @@ class Watchdog:
         self._ready = False
         self._told = 0.0
 
-    def write(self, frame: Frame, result: Result, fps: float) -> None:
+    def write(self, moment: Moment) -> None:
         now = time.monotonic()
         if self._ready and now - self._told < _PAUSE:
             return
         self._told = now
-        state = f"STATUS={result.label} {result.score:.0%}, {fps:.1f} frames/s\nWATCHDOG=1"
+        state = f"STATUS={moment.stable} {moment.result.score:.0%}, {moment.fps:.1f} frames/s\nWATCHDOG=1"
         self._send(state if self._ready else f"READY=1\n{state}")
         self._ready = True
 

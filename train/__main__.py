@@ -72,6 +72,7 @@ def main() -> int:
     from train.model import build_classifier, split_at_features
     from train.report import confusion_matrix, draw_confusion, draw_curves, write_history
     from train.rundir import METRICS, MODEL, write_json, write_run
+    from train.threshold import calibrate, fold_temperature, in_contract
 
     keras.utils.set_random_seed(options.seed)
     base, backbone = build_backbone(options.backbone, options.weights, options.size)
@@ -110,7 +111,11 @@ def main() -> int:
 
     # The figures of the finished model: validation through the whole of it, training through its head on the features
     # that its frozen part has given, dropout off.
-    predicted = predict(model, spec, data.validation).argmax(axis=1)
+    scores = predict(model, spec, data.validation)
+    fitted = calibrate(scores, truth[validation])
+    fold_temperature(model, fitted.temperature)
+    spec = in_contract(spec, fitted)
+    predicted = scores.argmax(axis=1)
     on_train = as_scores(head.predict(features.part(train)[:], batch_size=256, verbose=0)).argmax(axis=1)
     matrix = confusion_matrix(truth[validation], predicted, len(data.labels))
     write_run(options.out, spec, data)
