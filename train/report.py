@@ -31,6 +31,8 @@ def draw_curves(path: Path, fit: Fit) -> None:
         training = "training (average over the epoch, dropout on)"
         axis.plot(epochs, [row[name] for row in fit.history], color=GREY, label=training)
         axis.plot(epochs, [row[f"val_{name}"] for row in fit.history], color=BLUE, label="validation")
+        for first in fit.stages[1:]:
+            axis.axvline(first - 0.5, color=GREY, linestyle="--", label="the backbone is trained too from here")
         axis.axvline(fit.best_epoch, color=ORANGE, linestyle=":", label=f"kept: epoch {fit.best_epoch}")
         axis.set(title=name.capitalize(), xlabel="epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
