@@ -79,6 +79,11 @@ pi-status: pi-named ## PI=user@host: what runs there
 pi-logs: pi-named ## PI=user@host: what the service says, live
 	@ssh $(PI) journalctl -u frostlite -n 50 -f
 
+pi-bench: .venv/setup pi-named ## PI=user@host: time the model there; the figures and a picture of them come home
+	@mkdir -p dist
+	@ssh $(PI) '$(ON_PI) bench --json' > dist/.pi-bench.json && mv dist/.pi-bench.json dist/pi-bench.json
+	@$(PY) -m convert.bench_chart dist/pi-bench.json dist/pi-bench.png
+
 test: .venv/dev ## run the tests
 	@$(PY) -m pytest -q
 

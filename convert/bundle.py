@@ -93,11 +93,12 @@ _LITERT = (
     "ml-dtypes",
     "numpy",
     "opencv-python-headless",
+    "paho-mqtt",  # for --mqtt, on every platform
     "protobuf",
     "tqdm",
     "typing-extensions",
 )
-_TFLITE = ("tflite-runtime", "numpy", "opencv-python-headless")
+_TFLITE = ("tflite-runtime", "numpy", "opencv-python-headless", "paho-mqtt")
 
 # Raspberry Pi OS of 2023 is Debian 12 with Python 3.11, of 2025 Debian 13 with Python 3.13. NumPy and OpenCV have no
 # 32-bit wheels: there they are Debian's.
@@ -105,7 +106,7 @@ PI = (
     Platform("aarch64", "3.11", "ai-edge-litert", _LITERT, (2, 36)),
     Platform("aarch64", "3.13", "ai-edge-litert", _LITERT, (2, 41)),
     Platform("aarch64", "3.11", "tflite-runtime", _TFLITE, (2, 36)),
-    Platform("armv7l", "3.11", "tflite-runtime", ("tflite-runtime",), (2, 36)),
+    Platform("armv7l", "3.11", "tflite-runtime", ("tflite-runtime", "paho-mqtt"), (2, 36)),
 )
 # Other Linux machines of today run the bundle too.
 OTHERS = (

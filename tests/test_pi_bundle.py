@@ -125,7 +125,8 @@ def test_selftest_notices(unpacked: Path, spoil):
         ("selftest/expected.json", b'{"pictures": [], "scores": {}, "tensors": []}', "expected scores"),
         ("selftest/0.png", None, "(?i)no such file"),  # a picture
         ("model.tflite", None, "found nothing"),
-        ("model.tflite", b"TFL3" * 9, "expected a TFLite model"),
+        ("model.tflite", b"PK" * 9, "expected a TFLite model"),
+        ("model.tflite", b"TFL3" * 9, "damaged"),
     ],
 )
 def test_selftest_of_a_damaged_bundle_is_one_line(unpacked: Path, name: str, content: bytes | None, message: str):

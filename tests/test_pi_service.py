@@ -1,5 +1,6 @@
 """The service as systemd reads it: no mistake in the unit, and how much of the machine it can reach."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).resolve().parent.parent / "edge" / "pi" / "frostlite.service"
+ROOT = Path(__file__).resolve().parent.parent
+UNIT = ROOT / "edge" / "pi" / "frostlite.service"
 EXPOSURE = 1.5  # of 10; systemd 252 calls it OK. What remains: cameras, and the network for MQTT and streams.
 
 
@@ -50,3 +52,12 @@ def test_a_hung_camera_restarts_it(unit: Path):
     assert settings["Restart"] == "always"
     assert settings["StartLimitIntervalSec"] == "0"
     assert 10 <= int(settings["WatchdogSec"]) <= 60
+
+
+def test_monitoring_names_metrics_that_exist():
+    """Every metric of the alerts and the dashboard is one that /metrics tells."""
+    source = (ROOT / "edge" / "metrics.py").read_text()
+    for file in (ROOT / "edge" / "pi" / "monitoring").iterdir():
+        for name in re.findall(r"\bfrostlite_[a-z_]+", file.read_text()):
+            assert f'"{name}"' in source, f"{file.name}: {name}"
+    json.loads((ROOT / "edge" / "pi" / "monitoring" / "grafana-dashboard.json").read_text())

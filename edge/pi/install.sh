@@ -120,7 +120,8 @@ PYTHONPATH=\$here/current exec "\$here/current/venv/bin/python" -m edge "\$comma
 PROGRAM
   chmod 755 "$home/.program"
   if cmp -s "$home/.program" "$home/frostlite"; then rm "$home/.program"; else mv "$home/.program" "$home/frostlite"; fi
-  [ -f "$home/frostlite.conf" ] || cp "$bundle/frostlite.conf" "$home/frostlite.conf"
+  # It may come to hold tokens and passwords; systemd reads it as root.
+  [ -f "$home/frostlite.conf" ] || install -m 600 "$bundle/frostlite.conf" "$home/frostlite.conf"
 }
 
 # Makes the running service the current version. Fails if a service that ran before does not run any more.
@@ -162,7 +163,7 @@ prune() { # versions and environments that neither link uses
   done
 }
 
-install() {
+install_or_update() {
   check
   local version venv old before
   old=$(version_of current)
@@ -221,7 +222,7 @@ case ${1:-install} in
     mkdir -p "$home" 2>/dev/null || fail "$home: expected a folder that can be written, see FROSTLITE_HOME"
     exec 9>"$home/.lock"
     flock -n 9 || fail "$home: another install.sh is at work there"
-    "${1:-install}"
+    case ${1:-install} in install) install_or_update ;; *) "$1" ;; esac
     ;;
   *) fail "expected nothing, rollback or uninstall, found $1" ;;
 esac
