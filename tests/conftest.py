@@ -1,8 +1,12 @@
 """What several tests share: data made in seconds, and one small run through the whole tool."""
 
+import io
 import os
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,6 +21,30 @@ def run_module(*arguments: object, timeout: float = 300, **options: object) -> s
     """Run `python -m …` as a user would."""
     command = [sys.executable, "-m", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, **options)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a command ended, as `subprocess` would tell it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_here(module: str, *arguments: object) -> Job:
+    """`python -m …` within this process: without the seconds that every import of TensorFlow takes."""
+    out, err = io.StringIO(), io.StringIO()
+    before = sys.argv
+    try:
+        sys.argv = [module, *map(str, arguments)]
+        with redirect_stdout(out), redirect_stderr(err):
+            runpy.run_module(module, run_name="__main__")
+    except SystemExit as end:
+        return Job(int(end.code or 0), out.getvalue(), err.getvalue())
+    finally:
+        sys.argv = before
+    raise AssertionError("a command ends by sys.exit")
 
 
 @pytest.fixture(scope="session", autouse=True)

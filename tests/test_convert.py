@@ -1,0 +1,169 @@
+"""Conversion: the file says what Keras says, the accuracy stays, and the gate can fail."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import run_here
+
+from convert.calibrate import choose_pictures
+from convert.choose import choose, verdict
+from convert.export import export, widen
+from edge import Classifier
+from edge.contract import ModelSpec, read_model
+from edge.preprocess import lookup_table, prepare
+from train.dataset import Picture
+from train.keras import keras, layers
+from train.measure import predict
+from train.model import build_classifier
+from train.rundir import read_run
+
+
+def test_the_report_has_the_keys_that_others_read(colour_run: Path) -> None:
+    report = json.loads((colour_run / "export" / "report.json").read_text())
+    assert set(report) >= {"reference", "variants", "tolerance_points", "chosen"}
+    assert set(report["reference"]) >= {"accuracy", "bytes"}
+    for variant in report["variants"]:
+        path = colour_run / "export" / variant["file"]
+        assert variant["bytes"] == path.stat().st_size
+        assert set(variant["latency_ms"]) >= {"p50", "p95", "threads"}
+        assert variant["runtimes"]["ai-edge-litert"] == "ok"
+        assert variant["verdict"] == "pass"
+        assert variant["flips"] == []
+    assert [variant["scheme"] for variant in report["variants"]] == ["float32", "int8"]
+    best = (colour_run / "export" / "best.tflite").read_bytes()
+    assert best == (colour_run / "export" / f"{report['chosen']}.tflite").read_bytes()
+
+
+def test_int8_is_small_and_takes_pixels_without_arithmetic(colour_run: Path) -> None:
+    sizes = {name: (colour_run / "export" / f"{name}.tflite").stat().st_size for name in ("float32", "int8")}
+    assert sizes["int8"] <= 0.3 * sizes["float32"]
+    with Classifier(colour_run / "export" / "int8.tflite") as classifier:
+        taken = classifier.interpreter.input
+        assert (taken.dtype, taken.scale, taken.zero_point) == ("uint8", 1 / 128, 127)
+        assert lookup_table(classifier.spec.mean, classifier.spec.std, taken) is None
+        assert classifier.interpreter.output.dtype == "uint8"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "most"),
+    [
+        ("float32", 1e-5),  # the same arithmetic in another order
+        ("int8", 0.1),  # 8 bits
+    ],
+)
+def test_scores_stay_close_to_keras(scheme: str, most: float, colour_run: Path) -> None:
+    run = read_run(colour_run)
+    model = keras.models.load_model(colour_run / "model.keras", compile=False)
+    expected = predict(model, run.spec, run.validation)
+    with Classifier(colour_run / "export" / f"{scheme}.tflite") as classifier:
+        found = np.stack([classifier.scores(cv2.imread(str(picture.path))) for picture in run.validation])
+    assert np.abs(found - expected).max() <= most
+    assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+
+
+def test_one_sigmoid_becomes_two_outputs(colours: Path) -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.Input((16, 16, 3))
+    backbone = keras.Model(image, layers.Conv2D(4, 3, name="convolution")(image))
+    model = build_classifier(backbone, 2, output="sigmoid")
+    pictures = np.random.default_rng(0).normal(size=(20, 16, 16, 3)).astype(np.float32)
+    one = model.predict(pictures, verbose=0)
+    two = widen(model).predict(pictures, verbose=0)
+    assert two.shape == (20, 2)
+    assert np.allclose(two, np.hstack([1 - one, one]), atol=1e-6)
+
+
+def test_the_exported_sigmoid_has_one_output_per_label(tmp_path: Path) -> None:
+    image = keras.Input((16, 16, 3))
+    backbone = keras.Model(image, layers.Conv2D(4, 3)(image))
+    model = build_classifier(backbone, 2, output="sigmoid")
+    spec = ModelSpec(("a", "b"), (16, 16), mean=(127.5,) * 3, std=(127.5,) * 3)
+    (tmp_path / "m.tflite").write_bytes(export(model, spec, "float32", []))
+    frame = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    expected = model.predict(prepare(frame, spec), verbose=0)[0, 0]
+    with Classifier(tmp_path / "m.tflite") as classifier:
+        assert classifier.scores(frame) == pytest.approx([1 - expected, expected], abs=1e-5)
+
+
+def test_calibration_is_stratified_shuffled_and_from_training_pictures() -> None:
+    pictures = [Picture(Path(str(number)), int(number >= 90), str(number)) for number in range(100)]
+    chosen = choose_pictures(pictures, 20)
+    assert [sum(picture.label == label for picture in chosen) for label in (0, 1)] == [10, 10]
+    assert len({picture.path for picture in chosen}) == 20
+    labels = [picture.label for picture in chosen]
+    assert labels != sorted(labels)
+    assert chosen == choose_pictures(pictures, 20)
+    assert len(choose_pictures(pictures, 500)) == 100
+
+
+def variant(scheme: str, drop: float, milliseconds: float, size: int) -> dict:
+    found = {"scheme": scheme, "drop_points": drop, "latency_ms": {"p50": milliseconds}, "bytes": size}
+    return {**found, "verdict": verdict(found, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("int8", 0.0, 10, 25)], "int8"),  # as fast, smaller
+        ([("int8", 0.0, 12, 25)], "int8"),  # a little slower here: within what a laptop can tell
+        ([("int8", 0.0, 40, 25)], "float32"),  # much slower
+        ([("int8", 1.5, 5, 25)], "float32"),  # loses too much
+        ([("int8", -0.5, 10, 25)], "int8"),  # better than before is no loss
+        ([("int8", 1.5, 5, 25), ("float16", 0.0, 10, 50)], "float16"),  # the other one is rescued
+    ],
+)
+def test_the_choice(rows: list[tuple], expected: str) -> None:
+    chosen, why = choose([variant("float32", 0.0, 10, 100), *[variant(*row) for row in rows]])
+    assert chosen["scheme"] == expected
+    assert why
+
+
+def test_the_gate_fails_with_status_1(colour_run: Path, colours: Path, tmp_path: Path) -> None:
+    """A head whose two logits hardly differ: 8 bits cannot tell them apart, and the command says so."""
+    run = tmp_path / "run"
+    shutil.copytree(colour_run, run, ignore=shutil.ignore_patterns("export"))
+    model = keras.models.load_model(run / "model.keras", compile=False)
+    logits = model.get_layer("logits")
+    kernel, bias = logits.get_weights()
+    logits.set_weights([kernel * 1e-5, bias * 1e-5])
+    model.save(run / "model.keras")
+    job = run_here("convert", run, "--calibration", 10, "--tolerance", 0.5)
+    assert job.returncode == 1, job.stdout + job.stderr
+    assert "accuracy is not kept: int8 loses" in job.stderr
+    report = json.loads((run / "export" / "report.json").read_text())
+    assert [row["verdict"] for row in report["variants"]] == ["pass", "fail"]
+    assert report["chosen"] == "float32"
+    spec = read_model(run / "export" / "best.tflite").spec
+    assert spec is not None
+    assert spec.scheme == "float32"
+
+
+def test_equal_runs_give_equal_bytes(colour_run: Path) -> None:
+    run = read_run(colour_run)
+    model = keras.models.load_model(colour_run / "model.keras", compile=False)
+    calibration = choose_pictures(run.train, 20)
+    assert export(model, run.spec, "int8", calibration) == (colour_run / "export" / "int8.tflite").read_bytes()
+    assert replace(run.spec, scheme="x") != run.spec
+
+
+def test_bad_input_is_one_line_and_status_2(colour_run: Path, colours: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(colour_run, damaged, ignore=shutil.ignore_patterns("export"))
+    (damaged / "model.keras").write_text("no model")
+    cases = [
+        ((tmp_path / "none",), "none"),  # no such folder
+        ((colours,), "colours"),  # a folder, but no run
+        ((damaged,), "model.keras"),  # its model is none
+        ((colour_run, "--scheme", "int3"), "int3"),  # no such scheme
+        ((colour_run, "--tolerance", "-1"), "--tolerance"),  # out of range
+    ]
+    for arguments, name in cases:
+        job = run_here("convert", *arguments)
+        assert job.returncode == 2, (arguments, job)
+        assert name in job.stderr.strip().splitlines()[-1], (arguments, job.stderr)
+        assert "Traceback" not in job.stderr
