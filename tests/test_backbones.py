@@ -21,7 +21,7 @@ SMALLEST = {"inception-v3": 75, "xception": 71}
 @pytest.mark.parametrize("name", BACKBONES)
 def test_each_is_built_trained_one_step_saved_and_loaded(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    base, entry = build_backbone(name, "none", SMALLEST.get(name, 32), width=BACKBONES[name].widths[-1])
+    base, _ = build_backbone(name, "none", SMALLEST.get(name, 32), width=BACKBONES[name].widths[-1])
     model = build_classifier(base, 3, dropout=0)
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     images = np.random.default_rng(0).uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
