@@ -6,6 +6,7 @@ BACKBONE ?= efficientnet-lite0
 MODEL    ?= $(RUN)/export/best.tflite
 SOURCE   ?= 0
 TOLERANCE ?= 1.0
+SCHEME   ?= int8
 # Pictures for the self-test of a bundle; empty: of the run that MODEL lies in. WHEELS=1: install without a network.
 PICTURES ?=
 WHEELS   ?=
@@ -22,7 +23,7 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train exercise dropout-study convert live bench bundle deploy pi-named pi-status pi-logs pi-bench \
+.PHONY: help setup demo train exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
 	test test-pi lint clean constraints
 
 help: ## print the targets
@@ -48,7 +49,7 @@ setup: .venv/setup ## make .venv with all that training and conversion need
 
 demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, and a video to look at (DATA=horses-or-humans for the real one)
 	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
-	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE)
+	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE) --scheme $(SCHEME)
 	@$(PY) -m edge run $(MODEL) --source "$$($(PY) -m train.rundir $(RUN))" --record $(RUN)/demo.mp4 --sheet $(RUN)/demo.png >/dev/null
 	@echo "look at: $(RUN)/demo.mp4"
 	@echo "         $(RUN)/demo.png"
@@ -66,8 +67,11 @@ dropout-study: .venv/setup ## DATA=photos: the same head without and with dropou
 	@$(PY) -m train --study dropout --data $(DATA) --out $(RUN)-dropout --backbone $(BACKBONE) \
 		--dense 1024 --dropout 0.5 --epochs 20 --learning-rate 1e-3
 
-convert: .venv/setup ## quantize the run, prove its accuracy, choose the file for the device
-	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE)
+convert: .venv/setup ## quantize the run (SCHEME=all, TOLERANCE=0.5), prove its accuracy, choose the file for the device
+	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE) --scheme $(SCHEME)
+
+bench-peers: .venv/dev ## time the run against OpenCV DNN, ONNX Runtime, tflite-runtime and Keras
+	@$(PY) -m tests.bench.peers $(RUN)
 
 live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
 	@$(PY) -m edge run $(MODEL) --source $(SOURCE) $(if $(filter desktop,$(OPENCV)),--window)

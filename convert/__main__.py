@@ -60,7 +60,7 @@ def main() -> int:
 
     from convert.calibrate import choose_pictures, folder_pictures
     from convert.choose import choose
-    from convert.export import Job, export, widen
+    from convert.export import Job, augmentation_of, export, widen
     from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer
     from convert.own import load_model, own_run
     from convert.parity import prove
@@ -86,7 +86,7 @@ def main() -> int:
     folder = run.folder / "export"
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
     calibration = choose_pictures(source, options.calibration)
-    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance)
+    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run))
     reference = predict(model, run.spec, run.validation)
     truth = np.array([picture.label for picture in run.validation])
     variants: list[dict[str, Any]] = []

@@ -12,8 +12,13 @@ from convert.metadata import add_metadata
 from convert.schemes import SCHEMES
 from edge.contract import ModelSpec, append_files
 from edge.quiet import quiet
+from train.augment import Augmentation
 from train.dataset import Picture
 from train.keras import keras, layers, lite_converter
+from train.rundir import Run
+
+# What a run without views of its own gets.
+MIRROR = Augmentation(rotation=0, shift=0, shear=0, zoom=0, flip=0.5, light=0, colour=0, blur=0)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Job:
         train: the training pictures: for training-time schemes, and to check a choice on.
         calibration: those of them (or frames of the real camera) that show the range of every activation.
         tolerance: the drop that is allowed, in percentage points.
+        augmentation: that of the run, for training-time schemes.
     """
 
     model: keras.Model
@@ -33,9 +39,17 @@ class Job:
     train: Sequence[Picture]
     calibration: Sequence[Picture]
     tolerance: float
+    augmentation: Augmentation = MIRROR
 
     def samples(self) -> Iterator[list[np.ndarray]]:
         return samples(self.calibration, self.spec)
+
+
+def augmentation_of(run: Run) -> Augmentation:
+    """That of the run's views, as its metrics tell it."""
+    told = run.metrics.get("augment") or {}
+    values = {name: value for name, value in told.items() if name != "views"}
+    return Augmentation(**values) if values else MIRROR
 
 
 def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:

@@ -17,10 +17,9 @@ import numpy as np
 import tensorflow_model_optimization as tfmot
 
 from convert.calibrate import samples
-from edge.contract import ModelSpec
-from edge.pictures import read_picture
 from edge.preprocess import FLOAT32, lookup_table, prepare
 from edge.quiet import quiet
+from train.augment import views
 from train.cache import cache_folder, locked
 from train.dataset import Picture
 from train.keras import keras, layers
@@ -57,7 +56,9 @@ class Step:
 def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Put a model through steps of the table, with what was done as JSON values."""
     model = trainable_copy(job.model)
-    digest = hashlib.sha256(repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, LEARNING_RATE)).encode())
+    digest = hashlib.sha256(
+        repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, LEARNING_RATE, job.augmentation)).encode()
+    )
     for weight in job.model.get_weights():
         digest.update(weight.tobytes())
     for picture in job.train:
@@ -163,7 +164,7 @@ def _fit(model: keras.Model, job: "Job", name: str, callbacks: list[keras.callba
                 return float(found["loss"])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=job.spec.output == "logits")
         model.compile(keras.optimizers.Adam(LEARNING_RATE), loss)
-        pictures = _Batches(job.train, job.spec)
+        pictures = _Batches(job)
         with progress(name, ROUNDS * len(pictures), " batches") as bar:
             history = model.fit(
                 pictures,
@@ -186,28 +187,21 @@ def _fit(model: keras.Model, job: "Job", name: str, callbacks: list[keras.callba
 
 
 class _Batches(keras.utils.Sequence):
-    """Batches of training pictures, mirrored by chance: other ones in every round, the same ones in every run."""
+    """Batches of views of training pictures, the same ones in every run."""
 
-    def __init__(self, pictures: Sequence[Picture], spec: ModelSpec) -> None:
+    def __init__(self, job: "Job") -> None:
         super().__init__()
-        self.pictures, self.spec = pictures, spec
+        self.job = job
         self.pool = ThreadPoolExecutor()
-        self.order: list[int] = []
 
     def __len__(self) -> int:
-        return _batches(self.pictures)
+        return _batches(self.job.train)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        chance = random.Random(number)
-        chosen = chance.sample(self.pictures, min(BATCH, len(self.pictures)))
-        mirrored = [chance.random() < 0.5 for _ in chosen]
-
-        def one(picture: Picture, mirror: bool) -> np.ndarray:
-            frame = read_picture(picture.path)
-            return prepare(np.ascontiguousarray(frame[:, ::-1]) if mirror else frame, self.spec)
-
-        tensors = list(self.pool.map(one, chosen, mirrored))
-        return np.concatenate(tensors), np.array([picture.label for picture in chosen])
+        chosen = random.Random(number).sample(self.job.train, min(BATCH, len(self.job.train)))
+        drawn = views(chosen, self.job.augmentation, [number])
+        tensors = self.pool.map(lambda view: prepare(view.frame(self.job.spec), self.job.spec), drawn)
+        return np.concatenate(list(tensors)), np.array([view.label for view in drawn])
 
 
 def _batches(pictures: Sequence[Picture]) -> int:
