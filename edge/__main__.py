@@ -7,6 +7,7 @@ python -m edge run --list-sources
 python -m edge collect --label horse --source 0 --out photos --count 50
 python -m edge bench best.tflite
 python -m edge info best.tflite
+python -m edge selftest ~/frostlite/current
 """
 
 import argparse
@@ -23,7 +24,7 @@ from edge.sinks import SINKS
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m edge", description="Classify pictures and live frames.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|bench|info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|bench|info|selftest")
     model, how, camera = model_options(), classify_options(), camera_options()
 
     run = commands.add_parser(
@@ -76,6 +77,12 @@ def parse_arguments() -> argparse.Namespace:
     info = commands.add_parser("info", parents=[model], help="what the model says of itself")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(function=show_info)
+
+    test = commands.add_parser("selftest", help="whether this machine gives the scores that a bundle carries")
+    test.add_argument("bundle", metavar="BUNDLE", type=Path, help="folder of an unpacked bundle")
+    test.add_argument("--runtime", metavar="NAME", help="default: the first found")
+    test.add_argument("--json", action="store_true", help="as JSON")
+    test.set_defaults(function=run_selftest)
     return parser.parse_args()
 
 
@@ -202,13 +209,14 @@ def run_live(options: argparse.Namespace) -> int:
     from edge.smoothing import parse_smoothing
     from edge.sources import Mode, open_source
     from edge.view import make_view
+    from edge.watchdog import watchdogs
 
     if options.smooth is not None:
         parse_smoothing(options.smooth)  # a wrong flag is told before anything is opened
     with open_classifier(options) as classifier:
         asked = Mode(options.width, options.height, options.fps, options.fourcc)
         source = open_source(options.source, asked)
-        sinks: list[Sink] = []
+        sinks: list[Sink] = [*watchdogs()]
         try:
             if source.live:
                 print(
@@ -277,6 +285,23 @@ def show_info(options: argparse.Namespace) -> int:
         for name, value in facts.items():
             print(f"{name:<13} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     return 0
+
+
+def run_selftest(options: argparse.Namespace) -> int:
+    from edge.selftest import TOLERANCE, selftest
+
+    found = selftest(options.bundle, options.runtime)
+    if options.json:
+        print(json.dumps(asdict(found)))
+    else:
+        print(
+            f"self-test: {found.pictures - len(found.failures)} of {found.pictures} pictures as expected with "
+            f"{found.runtime}; {found.identical} to the last bit, largest difference {found.largest:.4f} "
+            f"(allowed: {TOLERANCE}), {found.tensors} input tensors to the last bit"
+        )
+        for failure in found.failures:
+            print(f"self-test failed: {failure}", file=sys.stderr)
+    return 1 if found.failures else 0
 
 
 if __name__ == "__main__":
