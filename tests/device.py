@@ -18,9 +18,10 @@ SIDE = 32
 
 def make_tiny_model(path: Path) -> None:
     """Mean red against mean blue: a classifier of 32x32 frames whose answer can be computed by hand."""
-    from convert.export import export
+    from convert.export import package
     from edge.contract import ModelSpec
-    from train.keras import keras, layers
+    from edge.quiet import quiet
+    from train.keras import keras, layers, lite_converter
 
     start = keras.Input((SIDE, SIDE, 3), batch_size=1)
     x = layers.GlobalAveragePooling2D(name="features")(start)
@@ -28,7 +29,9 @@ def make_tiny_model(path: Path) -> None:
     outputs = layers.Activation("softmax", name="scores")(logits(x))
     logits.set_weights([np.array([[0, 4], [0, 0], [4, 0]], np.float32), np.zeros(2, np.float32)])
     spec = ModelSpec(("blue", "red"), (SIDE, SIDE), mean=(0, 0, 0), std=(255, 255, 255), backbone="by hand")
-    path.write_bytes(export(keras.Model(start, outputs), spec, "float32", []))
+    with quiet():
+        graph = lite_converter(keras.Model(start, outputs)).convert()
+    path.write_bytes(package(graph, spec))
 
 
 def flat(red: int, blue: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:

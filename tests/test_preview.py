@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_everything_comes_with_a_strict_policy(preview: Preview) -> None:
 )
 def test_saving(preview: Preview, path: str, body: str, headers: dict[str, str], status: int) -> None:
     assert ask(preview.port, path, "POST", body, **headers).status == status
-    saved = [path for path in preview.folder.root.rglob("*.jpg")]
+    saved = list(preview.folder.root.rglob("*.jpg"))
     assert len(saved) == (status == 200)
     if saved:
         assert saved[0].parent.name == "cat"
@@ -150,6 +151,8 @@ def test_too_many_viewers_are_turned_away(preview: Preview) -> None:
         viewer.close()
 
 
+FLAGS = """headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking
+    disable-component-update disable-sync hide-scrollbars""".split()  # noqa: SIM905
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
@@ -161,22 +164,12 @@ def test_the_page_in_chromium(tiny_model: Path, tmp_path: Path) -> None:
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in [
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "hide-scrollbars",
-    ]:
+    for flag in FLAGS:
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     port, (reader, writer) = free_port(), os.pipe()
     command = ("run", tiny_model, "--source", "-", "--preview", port, "--save-dir", tmp_path / "saved", "--json")
-    with edge(*command, stdin=reader, stdout=open(os.devnull, "w")) as job:
+    with edge(*command, stdin=reader, stdout=subprocess.DEVNULL) as job:
         browser = webdriver.Chrome(options=options, service=Service(DRIVER))
         try:
 

@@ -9,7 +9,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -203,7 +203,7 @@ def test_collect_writes_what_train_reads(tmp_path: Path) -> None:
 
 def test_a_web_hook_is_tried_again() -> None:
     class Hook(BaseHTTPRequestHandler):
-        got: list[tuple[int, Any]] = []
+        got: ClassVar[list[tuple[int, Any]]] = []
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -6,12 +6,14 @@ its measured rates go into the contract.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge.contract import ModelSpec
-from train.keras import keras
+
+if TYPE_CHECKING:
+    from train.keras import keras
 
 # Scores are only ever made less certain: pictures that are all classified right would want no doubt at all.
 _TEMPERATURES = np.geomspace(1, 10, 400)
@@ -76,7 +78,7 @@ def _loss(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.log(np.maximum(scores[np.arange(len(truth)), truth], 1e-30)).mean())
 
 
-def fold_temperature(model: keras.Model, temperature: float) -> None:
+def fold_temperature(model: "keras.Model", temperature: float) -> None:
     """Divide the logits of a classifier by a temperature, in its last layer with weights."""
     layer = model.get_layer("logits")
     layer.set_weights([weights / temperature for weights in layer.get_weights()])

@@ -109,7 +109,7 @@ function listen() {
   const stream = new EventSource("/events");
   stream.addEventListener("card", (message) => {
     showCard(JSON.parse(message.data));
-    $("picture").src = `/stream.mjpg?${Date.now()}`; // the picture stream broke off with the other one
+    $("picture").src = `/stream.mjpg?${Date.now()}`; // it broke off with the other stream
   });
   stream.addEventListener("change", (message) => events.push(JSON.parse(message.data)));
   stream.addEventListener("state", (message) => showState(JSON.parse(message.data)));
@@ -142,4 +142,5 @@ $("save").addEventListener("submit", async (submitted) => {
   button.disabled = false;
 });
 
-listen();
+// After the page is loaded: a stream of pictures that is part of the loading would never let it end.
+window.addEventListener("load", listen);
