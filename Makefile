@@ -6,6 +6,13 @@ BACKBONE ?= efficientnet-lite0
 MODEL    ?= $(RUN)/export/best.tflite
 SOURCE   ?= 0
 TOLERANCE ?= 1.0
+# Pictures for the self-test of a bundle; empty: of the run that MODEL lies in. WHEELS=1: install without a network.
+PICTURES ?=
+WHEELS   ?=
+BUNDLE   := dist/frostlite-$(basename $(notdir $(MODEL))).tar.gz
+ON_PI    := "$${FROSTLITE_HOME:-$$HOME/frostlite}/frostlite"
+EXERCISE ?= horses-or-humans
+WEIGHTS  ?= imagenet
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3.13 python3 python,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(name))))
@@ -15,7 +22,8 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train convert live test lint clean constraints
+.PHONY: help setup demo train exercise dropout-study convert live bench bundle deploy pi-named pi-status pi-logs pi-bench \
+	test test-pi lint clean constraints
 
 help: ## print the targets
 	@echo "FrostLite: photos in, live labels out. Variables: DATA RUN BACKBONE MODEL SOURCE PI"
@@ -49,14 +57,50 @@ demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, an
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
 
+exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout (WEIGHTS=file.h5)
+	@$(PY) -m train --data $(EXERCISE) --out runs/exercise --backbone inception-v3 --weights $(WEIGHTS) --cut mixed7 \
+		--size 150 --unit-inputs --head flatten --dense 1024 --dropout 0.2 --output sigmoid --optimizer rmsprop \
+		--learning-rate 1e-4 --batch 128 --epochs 100 --augment 1 --augmentation light=off colour=off blur=off
+
+dropout-study: .venv/setup ## DATA=photos: the same head without and with dropout, side by side
+	@$(PY) -m train --study dropout --data $(DATA) --out $(RUN)-dropout --backbone $(BACKBONE) \
+		--dense 1024 --dropout 0.5 --epochs 20 --learning-rate 1e-3
+
 convert: .venv/setup ## quantize the run, prove its accuracy, choose the file for the device
 	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE)
 
 live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
 	@$(PY) -m edge run $(MODEL) --source $(SOURCE) $(if $(filter desktop,$(OPENCV)),--window)
 
+bench: .venv/setup ## time the model on this machine: stages, threads, cold start, memory
+	@$(PY) -m edge bench $(MODEL)
+
+bundle: .venv/setup ## pack MODEL with all that a Raspberry Pi needs (WHEELS=1: for one without a network)
+	@$(PY) -m convert.bundle $(MODEL) $(if $(PICTURES),--pictures $(PICTURES)) $(if $(filter-out 0,$(WHEELS)),--wheels)
+
+deploy: .venv/setup pi-named bundle ## PI=user@host: install MODEL there as a service, or update it
+	@edge/pi/deploy.sh $(PI) $(BUNDLE)
+
+pi-named:
+	@test -n "$(PI)" || { echo "expected PI=user@host" >&2; exit 2; }
+
+pi-status: pi-named ## PI=user@host: what runs there
+	@ssh $(PI) '$(ON_PI) selftest; systemctl status --no-pager frostlite'
+
+pi-logs: pi-named ## PI=user@host: what the service says, live
+	@ssh $(PI) journalctl -u frostlite -n 50 -f
+
+pi-bench: .venv/setup pi-named ## PI=user@host: time the model there; the figures and a picture of them come home
+	@mkdir -p dist
+	@ssh $(PI) '$(ON_PI) bench --json' > dist/.pi-bench.json && mv dist/.pi-bench.json dist/pi-bench.json
+	@$(PY) -m convert.bench_chart dist/pi-bench.json dist/pi-bench.png
+
 test: .venv/dev ## run the tests
 	@$(PY) -m pytest -q
+
+test-pi: .venv/setup ## the bundle on emulated Raspberry Pi userlands, against this machine (root; ROWS=… for some)
+	@test -f $(MODEL) || $(MAKE) --no-print-directory train convert
+	@$(PY) tests/pi/arm.py $(ROWS) --model $(MODEL) $(if $(PICTURES),--pictures $(PICTURES))
 
 lint: .venv/dev ## check style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

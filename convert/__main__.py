@@ -1,13 +1,16 @@
 """Quantizes a finished run, proves that the accuracy stays, and chooses the file for the device.
 
     python -m convert runs/photos
-    python -m convert runs/photos --scheme int8 --tolerance 0.5
+    python -m convert runs/photos --scheme int8 float16 --tolerance 0.5
+    python -m convert runs/photos --scheme all --prefer size
+    python -m convert mine.keras --data photos --spec spec.json --out runs/mine
 
-Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, and `report.json`. Ends with status 1 if no
-quantized variant stays within the tolerance.
+Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, `report.html` and `report.json`. Ends with
+status 1 if no quantized variant keeps the accuracy.
 """
 
 import argparse
+import gzip
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,40 +21,54 @@ from edge.errors import UserError
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m convert", description="Quantize a run and prove its accuracy.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="run directory of `python -m train`")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run directory of `python -m train`, or a Keras model")
     parser.add_argument("--scheme", metavar="NAME", nargs="+", default=["int8"], help="or all; default: int8")
     parser.add_argument(
         "--tolerance",
         metavar="POINTS",
         type=number(float, 0, 100),
         default=1.0,
-        help="drop allowed; default: 1.0",
+        help="drop allowed, in percentage points; default: 1.0",
     )
     parser.add_argument(
-        "--calibration",
-        metavar="IMAGES",
-        type=number(int, 1),
-        default=200,
-        help="training pictures; default: 200",
+        "--prefer", choices=("speed", "size"), default="speed", help="what to choose by; default: speed"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--calibration", metavar="IMAGES", type=number(int, 1), default=200, help="training pictures; default: 200"
+    )
+    parser.add_argument(
+        "--calibration-dir", metavar="DIR", type=Path, help="calibrate with these instead, as frames of the real camera"
+    )
+    own = parser.add_argument_group("a model that was trained elsewhere (.keras, .h5 or a SavedModel)")
+    own.add_argument("--data", metavar="DIR", type=Path, help="its photos, as for `python -m train`")
+    own.add_argument("--spec", metavar="FILE", type=Path, help="JSON: labels, size, mean, std, as spec.json of a run")
+    own.add_argument("--out", metavar="DIR", type=Path, help="where export/ goes")
+    options = parser.parse_args()
+    given = [value for value in (options.data, options.spec, options.out) if value is not None]
+    if len(given) not in (0, 3):
+        parser.error("a model that was trained elsewhere takes all of --data, --spec and --out")
+    return options
 
 
 def main() -> int:
     options = parse_arguments()
     from train.rundir import MODEL, read_run, write_json
 
-    run = read_run(options.run)
+    run = None if options.data else read_run(options.run)
 
     import numpy as np
 
-    from convert.calibrate import choose_pictures
-    from convert.choose import choose, verdict
-    from convert.export import export
-    from convert.parity import THREADS, compare, device_runtimes, measure
+    from convert.calibrate import choose_pictures, folder_pictures
+    from convert.choose import choose
+    from convert.export import Job, export, widen
+    from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer
+    from convert.own import load_model, own_run
+    from convert.parity import prove
+    from convert.report import write_report
     from convert.schemes import BASELINE, SCHEMES
+    from convert.selective import DEBUGGED
+    from convert.stats import CONFIDENCE, RULES, reference_figures
     from edge.files import whole
-    from train.keras import keras
     from train.measure import predict
 
     unknown = [name for name in options.scheme if name not in (*SCHEMES, "all")]
@@ -59,80 +76,93 @@ def main() -> int:
         raise UserError(f"--scheme: expected all or names out of {', '.join(SCHEMES)}, found {', '.join(unknown)}")
     wanted = list(SCHEMES) if "all" in options.scheme else [BASELINE, *options.scheme]
     schemes = [name for name in SCHEMES if name in wanted]
-    try:
-        model = keras.models.load_model(run.folder / MODEL, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise UserError(f"{run.folder / MODEL}: expected a Keras model: {error}") from error
+    model_path = run.folder / MODEL if run else options.run
+    run = run or own_run(options.data, options.spec, options.out)
+    model = load_model(model_path)
+    expected = (None, *run.spec.size, 3)
+    if model.input_shape != expected:
+        raise UserError(f"{model_path}: by its contract its input is {expected}, found {model.input_shape}")
 
-    folder = options.run / "export"
+    folder = run.folder / "export"
+    source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
+    calibration = choose_pictures(source, options.calibration)
+    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance)
     reference = predict(model, run.spec, run.validation)
     truth = np.array([picture.label for picture in run.validation])
-    calibration = choose_pictures(run.train, options.calibration)
-    runtimes = device_runtimes()
     variants: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    scores: dict[str, np.ndarray] = {}
     for scheme in schemes:
         path = folder / f"{scheme}.tflite"
-        data = export(model, run.spec, scheme, calibration)
-        with whole(path) as part:
-            part.write_bytes(data)
-        measured = {runtime: measure(path, run.validation, runtime) for runtime in runtimes}
-        usable = [result for result in measured.values() if not isinstance(result, str)]
-        if not usable:
-            raise UserError(f"{path}: no runtime could run it: {measured}")
-        first = usable[0]
-        variant: dict[str, Any] = {"scheme": scheme, "file": path.name, "bytes": len(data)}
-        variant |= compare(reference, first.scores, run.validation)
-        variant["latency_ms"] = {
-            "p50": round(float(np.percentile(first.milliseconds, 50)), 2),
-            "p95": round(float(np.percentile(first.milliseconds, 95)), 2),
-            "threads": THREADS,
-        }
-        variant["peak_bytes"] = first.peak
-        variant["runtimes"] = {name: result if isinstance(result, str) else "ok" for name, result in measured.items()}
-        variant["verdict"] = verdict(variant, options.tolerance)
-        variants.append(variant)
-        print(f"{scheme}: accuracy {variant['accuracy']:.2%}, {variant['verdict']}", flush=True)
+        try:
+            data, notes = export(job, scheme)
+            with whole(path) as part:
+                part.write_bytes(data)
+            figures, scores[scheme] = prove(path, run, reference, options.tolerance)
+        except Exception as error:  # whatever a converter or a runtime throws concerns this scheme alone
+            if scheme == BASELINE:
+                raise UserError(f"{model_path}: the converter or every runtime refuses it: {error}") from error
+            skipped[scheme] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            path.unlink(missing_ok=True)
+            print(f"{scheme}: left out: {skipped[scheme]}", flush=True)
+            continue
+        variant = {"scheme": scheme, "file": path.name, "bytes": len(data), "gzip_bytes": len(gzip.compress(data))}
+        variants.append({**variant, **figures, **notes, "layers": layer_bytes(data)})
+        print(f"{scheme}: accuracy {figures['accuracy']:.2%}, {figures['verdict']}", flush=True)
 
-    chosen, why = choose(variants)
+    chosen, why, good = choose(variants, options.tolerance, options.prefer)
     with whole(folder / "best.tflite") as part:
         part.write_bytes((folder / chosen["file"]).read_bytes())
-    write_json(
-        folder / "report.json",
-        {
-            "reference": {
-                "accuracy": float((reference.argmax(axis=1) == truth).mean()),
-                "bytes": variants[0]["bytes"],
-                "pictures": len(truth),
-            },
-            "variants": variants,
-            "tolerance_points": options.tolerance,
-            "calibration_pictures": len(calibration),
-            "chosen": chosen["scheme"],
-            "why": why,
+    explained = "int8" in scores
+    report = {
+        "reference": {
+            **reference_figures(reference, truth, run.spec.labels),
+            "bytes": next(variant["bytes"] for variant in variants if variant["scheme"] == BASELINE),
+            "pictures": len(truth),
+            "parameters": model.count_params(),
         },
-    )
+        "labels": list(run.spec.labels),
+        "variants": variants,
+        "skipped": skipped,
+        "tolerance_points": options.tolerance,
+        "confidence": CONFIDENCE,
+        "rules": RULES,
+        "calibration_pictures": len(calibration),
+        "calibration_sweep": calibration_sweep(job, run, reference) if explained else [],
+        "noise": noise_by_layer(job) if explained else [],
+        "prefer": options.prefer,
+        "chosen": chosen["scheme"],
+        "why": why,
+    }
+    write_json(folder / "report.json", report)
+    write_report(folder / "report.html", report, run, reference, scores, DEBUGGED)
     print_table(variants, chosen["scheme"])
-    print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}")
-    failed = [variant for variant in variants if variant["verdict"] == "fail"]
-    if failed and chosen["scheme"] == BASELINE:
-        drops = ", ".join(f"{variant['scheme']} loses {variant['drop_points']:.2f}" for variant in failed)
+    print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}; see {folder / 'report.html'}")
+    if not good and len(variants) > 1:
+        losses = ", ".join(
+            f"{row['scheme']} loses {row['drop_points']:.2f}" for row in variants if row["scheme"] != BASELINE
+        )
+        untried = [name for name in ("selective-int8", "qat-int8", "int16x8", "float16") if name not in schemes]
         print(
-            f"accuracy is not kept: {drops} points on {len(truth)} validation pictures, "
-            f"more than the {options.tolerance} allowed; best.tflite is the float model",
+            f"accuracy is not kept: {losses} points on {len(truth)} validation pictures, where {options.tolerance} are "
+            f"allowed; best.tflite is the float model; try {f'--scheme {chr(32).join(untried)}, ' if untried else ''}"
+            "a higher --tolerance, or more pictures",
             file=sys.stderr,
         )
         return 1
+    if chosen["verdict"] != "pass":
+        print(f"warning: {chosen['scheme']} is {chosen['verdict']}", file=sys.stderr)
     print(f"next: python -m edge run {folder / 'best.tflite'} --source 0")
     return 0
 
 
 def print_table(variants: list[dict[str, Any]], chosen: str) -> None:
     """The variants side by side, for a terminal."""
-    print(f"\n  {'scheme':<10} {'accuracy':>9} {'drop':>7} {'agree':>8} {'MB':>7} {'ms (p50)':>9}  verdict")
+    print(f"\n  {'scheme':<18} {'accuracy':>9} {'drop':>7} {'agree':>8} {'MB':>7} {'ms (p50)':>9}  verdict")
     for row in variants:
         mark = "*" if row["scheme"] == chosen else " "
         print(
-            f"{mark} {row['scheme']:<10} {row['accuracy']:>9.2%} {row['drop_points']:>7.2f} {row['agreement']:>8.2%} "
+            f"{mark} {row['scheme']:<18} {row['accuracy']:>9.2%} {row['drop_points']:>7.2f} {row['agreement']:>8.2%} "
             f"{row['bytes'] / 1e6:>7.2f} {row['latency_ms']['p50']:>9.1f}  {row['verdict']}"
         )
     print()

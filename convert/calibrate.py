@@ -1,12 +1,15 @@
 """The representative data set: which training pictures show the converter the range of every activation."""
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from edge.contract import ModelSpec
-from edge.pictures import read_picture
+from edge.errors import UserError
+from edge.pictures import SUFFIXES, read_picture
 from edge.preprocess import FLOAT32, lookup_table, prepare
 from train.dataset import Picture
 from train.progress import progress
@@ -27,6 +30,24 @@ def choose_pictures(pictures: Sequence[Picture], count: int, seed: int = 0) -> l
                 chosen.append(group.pop())
     generator.shuffle(chosen)
     return chosen
+
+
+def folder_pictures(folder: Path) -> list[Picture]:
+    """The pictures below a folder, whatever they show (all with label 0).
+
+    Raises:
+        UserError: if there is no readable picture.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--calibration-dir: expected a folder of pictures, found {folder}")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            read_picture(path)
+            found.append(Picture(path, 0, hashlib.sha256(path.read_bytes()).hexdigest()))
+    if not found:
+        raise UserError(f"--calibration-dir: expected pictures ({', '.join(SUFFIXES)}), found none in {folder}")
+    return found
 
 
 def samples(pictures: Sequence[Picture], spec: ModelSpec) -> Iterator[list[np.ndarray]]:

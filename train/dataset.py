@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from edge.contract import ModelSpec
 from edge.errors import UserError
-from edge.pictures import SUFFIXES, decode_picture
-from train.progress import progress
+from edge.pictures import SUFFIXES, decode_picture, read_picture
+from train.progress import progress, say
 
 TRAIN_FOLDER = "train"
 VALIDATION_FOLDERS = ("validation", "val", "valid")
@@ -28,6 +31,10 @@ class Picture:
     path: Path
     label: int
     digest: str
+
+    def frame(self, spec: ModelSpec) -> np.ndarray:
+        """The picture, BGR uint8 (height, width, 3), in a size of its own or in that of `spec`."""
+        return read_picture(self.path)
 
 
 @dataclass
@@ -48,6 +55,21 @@ class Dataset:
     validation: list[Picture]
     skipped: dict[Path, str] = field(default_factory=dict)
     leaked: list[tuple[Path, Path]] = field(default_factory=list)
+
+    def tell(self) -> None:
+        """Say what was found, and what should be known of it before it is trusted."""
+        counts = f"{len(self.train)} training and {len(self.validation)} validation pictures"
+        say(f"{self.root}: {counts} of {', '.join(self.labels)}")
+        for path, reason in list(self.skipped.items())[:10]:
+            say(f"skipped {path}: {reason}")
+        if self.skipped:
+            say(f"skipped {len(self.skipped)} pictures that could not be read")
+        for train_path, validation_path in self.leaked[:10]:
+            say(f"warning: the same picture in both splits: {train_path} and {validation_path}")
+        if self.leaked:
+            say(
+                f"warning: {len(self.leaked)} validation pictures are also training pictures: the accuracy will flatter"
+            )
 
 
 def load_dataset(root: str | Path, validation_share: float = 0.2, seed: int = 0) -> Dataset:

@@ -19,7 +19,6 @@ import numpy as np
 
 from edge.contract import ModelSpec
 from edge.interpreter import Interpreter
-from edge.pictures import read_picture
 from edge.preprocess import prepare
 from edge.quiet import quiet
 from train.cache import cache_folder, locked
@@ -29,6 +28,7 @@ from train.progress import progress
 
 _KEY_BYTES = 32 + 4  # the picture's SHA-256 and the CRC-32 of its row
 _BATCH = 64
+_WIDE = 8192  # features from here on are kept in half precision
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Features:
     """Rows of features on disk: picture number i has `matrix[rows[i]]`.
 
     Attributes:
-        matrix: float32 of shape (any, features), memory-mapped.
+        matrix: float32 or float16 of shape (any, features), memory-mapped.
         rows: int64 of shape (pictures,).
         computed: how many pictures were new.
     """
@@ -47,7 +47,7 @@ class Features:
 
     def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
         """Features of the pictures at `index`, float32 (pictures, features)."""
-        return np.asarray(self.matrix[self.rows[index]])
+        return np.asarray(self.matrix[self.rows[index]], np.float32)
 
     def part(self, index: slice) -> "Features":
         """The same for some of the pictures."""
@@ -59,37 +59,28 @@ def extract(
 ) -> Features:
     """The features of `pictures`, from the cache where it has them, else computed and added to it.
 
+    Several processes may do this at once with one cache, each with pictures of its own.
+
     Args:
         extractor: (1, height, width, 3) RGB floats, normalized as `spec` says, to (1, features).
         spec: how a picture becomes a tensor.
         pictures: what to extract; equal pictures share a row.
         cache: folder of the cache; `cache_folder()` by default.
     """
-    width = int(extractor.output_shape[-1])
     folder = (cache or cache_folder()) / "features" / _fingerprint(extractor, spec)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        locked(folder / "lock"),
-        (folder / "keys").open("a+b") as keys,
-        (folder / "rows").open("a+b") as rows,
-    ):
-        known = _sound_rows(keys, rows, width)
-        missing = list({picture.digest: picture for picture in pictures if picture.digest not in known}.values())
-        if missing:
-            with quiet():
-                graph = lite_converter(extractor).convert()
-            with progress("features", len(missing)) as bar:
-                for batch, values in _compute(graph, spec, missing):
-                    # The rows first, then the keys: a row without a key is dead weight, a key without its row a lie.
-                    rows.write(values.tobytes())
-                    rows.flush()
-                    digests = [bytes.fromhex(picture.digest) for picture in batch]
-                    keys.write(b"".join(d + _crc(row) for d, row in zip(digests, values, strict=True)))
-                    keys.flush()
-                    known.update({picture.digest: len(known) + i for i, picture in enumerate(batch)})
-                    bar.update(len(batch))
-        index = np.array([known[picture.digest] for picture in pictures], np.int64)
-        return Features(_matrix(rows.name, width), index, len(missing))
+    store = _Store(folder, int(extractor.output_shape[-1]))
+    known = store.read()
+    missing = list({picture.digest: picture for picture in pictures if picture.digest not in known}.values())
+    if missing:
+        with quiet():
+            graph = lite_converter(extractor).convert()
+        with progress("features", len(missing)) as bar:
+            for batch, values in _compute(graph, spec, missing):
+                store.append([picture.digest for picture in batch], values)
+                bar.update(len(batch))
+        known = store.read()
+    index = np.array([known[picture.digest] for picture in pictures], np.int64)
+    return Features(store.matrix(), index, len(missing))
 
 
 def _fingerprint(extractor: keras.Model, spec: ModelSpec) -> str:
@@ -99,35 +90,61 @@ def _fingerprint(extractor: keras.Model, spec: ModelSpec) -> str:
     return digest.hexdigest()[:32]
 
 
-def _sound_rows(keys, rows, width: int) -> dict[str, int]:  # type: ignore[no-untyped-def]
-    """Digest to row number, for as many rows from the start as are whole; what follows them is cut off."""
-    keys.seek(0)
-    data = keys.read()
-    count = min(len(data) // _KEY_BYTES, Path(rows.name).stat().st_size // (4 * width))
-    entries = [data[i * _KEY_BYTES : (i + 1) * _KEY_BYTES] for i in range(count)]
-    matrix = _matrix(rows.name, width)
-    sound = sum(1 for _ in _while_sound(entries, matrix))
-    keys.truncate(sound * _KEY_BYTES)
-    rows.truncate(sound * 4 * width)
-    return {entry[:32].hex(): number for number, entry in enumerate(entries[:sound])}
+class _Store:
+    """The two files of a cache folder: `rows` of features, and `keys` that say whose they are.
 
+    The rows are written first, then the keys: a row without a key is dead weight, a key without its row would be a
+    lie. Whoever was killed in between leaves dead weight, which the next writer cuts off.
+    """
 
-def _while_sound(entries: list[bytes], matrix: np.ndarray) -> Iterator[bytes]:
-    for entry, row in zip(entries, matrix, strict=False):
-        if entry[32:] != _crc(row):
-            return
-        yield entry
+    def __init__(self, folder: Path, width: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.width = folder, width
+        # A flattened map is a hundred times as large as a pooled one: half precision, which keeps 3 digits, halves it.
+        self.dtype = np.dtype(np.float32 if width <= _WIDE else np.float16)
+        for name in ("keys", "rows"):
+            (folder / name).touch()
+
+    def read(self) -> dict[str, int]:
+        """Digest to row number, for as many rows from the start as are whole; what follows them is cut off."""
+        with locked(self.folder / "lock"):
+            data = (self.folder / "keys").read_bytes()
+            rows = self.matrix()
+            count = min(len(data) // _KEY_BYTES, len(rows))
+            entries = [data[i * _KEY_BYTES : (i + 1) * _KEY_BYTES] for i in range(count)]
+            sound = next((i for i, entry in enumerate(entries) if entry[32:] != _crc(rows[i])), count)
+            del rows  # Windows does not cut a file that is mapped
+            self._cut(sound)
+        return {entry[:32].hex(): number for number, entry in enumerate(entries[:sound])}
+
+    def append(self, digests: list[str], values: np.ndarray) -> None:
+        """Add rows, float32 (pictures, features)."""
+        limit = float(np.finfo(self.dtype.name).max)
+        values = np.clip(values, -limit, limit).astype(self.dtype)
+        with locked(self.folder / "lock"):
+            count = (self.folder / "keys").stat().st_size // _KEY_BYTES
+            self._cut(count)
+            with (self.folder / "rows").open("ab") as rows:
+                rows.write(values.tobytes())
+            keys = [bytes.fromhex(digest) + _crc(row) for digest, row in zip(digests, values, strict=True)]
+            with (self.folder / "keys").open("ab") as file:
+                file.write(b"".join(keys))
+
+    def matrix(self) -> np.ndarray:
+        """All rows, memory-mapped: (rows, features)."""
+        count = (self.folder / "rows").stat().st_size // (self.dtype.itemsize * self.width)
+        if not count:
+            return np.empty((0, self.width), self.dtype)
+        return np.memmap(self.folder / "rows", self.dtype, "r", shape=(count, self.width))
+
+    def _cut(self, count: int) -> None:
+        for name, size in (("keys", _KEY_BYTES), ("rows", self.dtype.itemsize * self.width)):
+            if (self.folder / name).stat().st_size > count * size:
+                os.truncate(self.folder / name, count * size)
 
 
 def _crc(row: np.ndarray) -> bytes:
     return zlib.crc32(row.tobytes()).to_bytes(4, "little")
-
-
-def _matrix(path: str, width: int) -> np.ndarray:
-    count = Path(path).stat().st_size // (4 * width)
-    if not count:
-        return np.empty((0, width), np.float32)
-    return np.memmap(path, np.float32, "r", shape=(count, width))
 
 
 def _compute(graph: bytes, spec: ModelSpec, pictures: list[Picture]) -> Iterator[tuple[list[Picture], np.ndarray]]:
@@ -138,7 +155,7 @@ def _compute(graph: bytes, spec: ModelSpec, pictures: list[Picture]) -> Iterator
         free.put(Interpreter(graph, threads=1))
 
     def one(picture: Picture) -> np.ndarray:
-        tensor = prepare(read_picture(picture.path), spec)
+        tensor = prepare(picture.frame(spec), spec)
         interpreter = free.get()
         try:
             return interpreter.invoke(tensor)[0]

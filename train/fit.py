@@ -1,99 +1,275 @@
-"""Fits the head on features that were computed once."""
+"""Fits a model: epochs over a source, the best of them kept, stopped and continued at any moment."""
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
-from train.features import Features
-from train.keras import keras
+from train.checkpoint import Checkpoint
+from train.keras import keras, tf
 from train.progress import progress
+from train.source import Source
+
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+_VALIDATION_BATCH = 256
+_WIDE = 8192
+_PROGRESS = 1e-3  # a loss that falls by less is kept, but is no reason to go on
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to fit.
+
+    Attributes:
+        epochs: at most.
+        batch: examples a step.
+        optimizer: a key of `OPTIMIZERS`.
+        learning_rate: of the optimizer.
+        patience: epochs without a better one on validation before it stops; 0 never stops.
+        stop_at_train_accuracy: stop after the first epoch with this accuracy on training, and keep that epoch.
+        balance: weigh the classes so that each counts as much as any other.
+        label_smoothing: share of the target that is spread over all labels.
+        mixup: alpha of the Beta distribution by which two examples and their targets are mixed (Zhang et al., 2018);
+            0 mixes none. Of a frozen backbone it is the features that are mixed.
+        seed: of the order of the examples, the views, and the mixing.
+    """
+
+    epochs: int = 40
+    batch: int = 32
+    optimizer: str = "adam"
+    learning_rate: float = 3e-3
+    patience: int = 10
+    stop_at_train_accuracy: float | None = None
+    balance: bool = False
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    seed: int = 0
 
 
 @dataclass
 class Fit:
-    """How a fit went: one row an epoch (accuracy, loss, val_accuracy, val_loss), and the epoch that was kept."""
+    """How a fit went, over one or more stages.
+
+    Attributes:
+        history: one row an epoch: accuracy, loss, val_accuracy, val_loss, seconds.
+        best_epoch: the one that was kept, from 1.
+        stages: the number of the first epoch of each stage.
+        interrupted: it was ended by Ctrl-C.
+        reached: it was ended by `stop_at_train_accuracy`.
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
+    stages: list[int] = field(default_factory=list)
+    interrupted: bool = False
+    reached: bool = False
 
 
-class _Batches(keras.utils.Sequence):
-    """Shuffled batches of features and labels, read from disk as they are needed."""
+def fit_stage(
+    model: keras.Model,
+    train: Source,
+    validation: Source,
+    recipe: Recipe,
+    fit: Fit,
+    checkpoint: Checkpoint | None = None,
+    number: int = 0,
+    callbacks: list[keras.callbacks.Callback] | None = None,
+) -> None:
+    """Fit `model` and leave it with the weights of its best epoch on validation, also after Ctrl-C.
 
-    def __init__(self, features: Features, labels: np.ndarray, size: int, seed: int | None) -> None:
+    Best is most right, then the lowest loss. A later stage starts from the best of the one before and only replaces
+    it by what is better.
+
+    Args:
+        fit: what went before; is added to.
+        checkpoint: is read for where this stage stands, and written after epochs.
+        number: of this stage.
+
+    Raises:
+        KeyboardInterrupt: before the first epoch is whole; there is nothing to keep then.
+    """
+    one_unit = model.output_shape[-1] == 1
+    loss = keras.losses.BinaryCrossentropy if one_unit else keras.losses.CategoricalCrossentropy
+    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate)
+    cheap = len(train.shape) == 1  # steps so short that Python between them would be felt
+    model.compile(
+        optimizer,
+        loss(label_smoothing=recipe.label_smoothing),
+        [_one_unit_accuracy if one_unit else _accuracy],
+        steps_per_execution=16 if cheap else 1,
+        # XLA updates the millions of weights behind a flattened map in one pass through memory.
+        jit_compile=cheap and train.shape[0] > _WIDE,
+    )
+    optimizer.build(model.trainable_variables)
+    keeper = _Keeper(fit, recipe, checkpoint, number, max(1, -(-len(train.labels) // recipe.batch)))
+    start = keeper.restore(model, optimizer)
+    if start >= recipe.epochs or keeper.finished:
+        keeper.bar.close()
+        model.set_weights(keeper.weights)
+        return
+    width = model.output_shape[-1]
+    try:
+        model.fit(
+            _dataset(train, recipe, width, start, len(fit.history) - start),
+            validation_data=_dataset(validation, None, width),
+            epochs=recipe.epochs,
+            initial_epoch=start,
+            verbose=0,
+            callbacks=[keeper, *(callbacks or [])],
+        )
+    except KeyboardInterrupt:
+        if not keeper.weights:
+            raise
+        fit.interrupted = True
+    finally:
+        keeper.bar.close()
+    model.set_weights(keeper.weights)
+
+
+def _one_unit_accuracy(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    return tf.cast((target > 0.5) == (output > 0.5), tf.float32)[:, 0]
+
+
+def _accuracy(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.argmax(target, axis=1) == tf.argmax(output, axis=1), tf.float32)
+
+
+_one_unit_accuracy.__name__ = _accuracy.__name__ = "accuracy"
+
+
+_STATE = "best", "progress", "finished"
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Keeps the history and the best weights, decides when to stop, and writes the checkpoint."""
+
+    def __init__(self, fit: Fit, recipe: Recipe, checkpoint: Checkpoint | None, number: int, steps: int) -> None:
         super().__init__()
-        self.features, self.labels, self.size = features, labels, size
-        self.random = None if seed is None else np.random.default_rng(seed)
-        self.order = np.arange(len(labels))
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self.order) // self.size)
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        index = self.order[number * self.size : (number + 1) * self.size]
-        return self.features[index], self.labels[index]
-
-    def on_epoch_end(self) -> None:
-        if self.random is not None:
-            self.random.shuffle(self.order)
-
-
-class _KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch: most right on validation, then the lowest loss; stops without progress."""
-
-    def __init__(self, fit: Fit, patience: int, epochs: int) -> None:
-        super().__init__()
-        self.fit, self.patience = fit, patience
-        self.best: tuple[float, float] | None = None
+        self.fit, self.recipe, self.checkpoint, self.number, self.steps = fit, recipe, checkpoint, number, steps
+        self.best: tuple[float, float] = (-1.0, -np.inf)
         self.weights: list[np.ndarray] = []
-        self.bar = progress("fitting", epochs, " epochs")
+        self.progress = 0  # the last epoch that was much better than the best before it
+        self.finished = False
+        self.bar: Any = None
+        self.saved, self.save_seconds = 0.0, 0.0
+
+    def restore(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> int:
+        """The epoch to start with, counted from 0 in this stage; the model and all else as it was then."""
+        found = self.checkpoint.load() if self.checkpoint else None
+        if found and found[1]["stage"] > self.number:
+            self.finished, self.weights = True, model.get_weights()  # the later stage has them all
+        elif found and found[1]["stage"] == self.number:
+            arrays, values = found
+            self.fit.__dict__.update(Fit(**values["fit"]).__dict__, interrupted=False)
+            for name in _STATE:
+                setattr(self, name, values[name])
+            self.best = tuple(self.best)  # type: ignore[assignment]
+            self.weights = arrays["best"]
+            model.set_weights(arrays["weights"])
+            for variable, value in zip(optimizer.variables, arrays.get("optimizer", []), strict=True):
+                variable.assign(value)
+        else:
+            self.fit.stages.append(len(self.fit.history) + 1)
+            if self.fit.best_epoch:  # a later stage: it has to beat what it starts from
+                row = self.fit.history[self.fit.best_epoch - 1]
+                self.best, self.weights = (row["val_accuracy"], -row["val_loss"]), model.get_weights()
+        start = len(self.fit.history) - (self.fit.stages or [1])[-1] + 1
+        total = self.recipe.epochs * self.steps
+        self.bar = progress("fitting", total, " steps", initial=start * self.steps)
+        return start
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.clock, self.batch = time.perf_counter(), -1
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.bar.update(batch - self.batch)  # several steps are reported as one
+        self.batch = batch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         row = {name: float(value) for name, value in (logs or {}).items()}
-        self.fit.history.append(row)
-        self.bar.update()
+        row["seconds"] = round(time.perf_counter() - self.clock, 3)
+        fit, recipe = self.fit, self.recipe
+        fit.history.append(row)
         this = row["val_accuracy"], -row["val_loss"]
-        if self.best is None or this > self.best:
-            self.best, self.weights, self.fit.best_epoch = this, self.model.get_weights(), epoch + 1
-        elif epoch + 1 - self.fit.best_epoch >= self.patience:
-            self.model.stop_training = True
+        fit.reached = recipe.stop_at_train_accuracy is not None and row["accuracy"] >= recipe.stop_at_train_accuracy
+        if this[0] > self.best[0] or this[1] > self.best[1] + _PROGRESS or not self.weights:
+            self.progress = len(fit.history)
+        if this > self.best or fit.reached:
+            self.best, self.weights, fit.best_epoch = this, self.model.get_weights(), len(fit.history)
+        waited = len(fit.history) - max(self.progress, fit.stages[-1] - 1)
+        if fit.reached or (recipe.patience and waited >= recipe.patience):
+            self.model.stop_training = self.finished = True
+        self._save()
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self.bar.close()
-        self.model.set_weights(self.weights)
+    def _save(self) -> None:
+        """At the end of an epoch, but never for more than a twentieth of the time."""
+        clock = time.perf_counter()
+        if not self.checkpoint or (clock - self.saved < 20 * self.save_seconds and not self.finished):
+            return
+        arrays = {
+            "weights": self.model.get_weights(),
+            "optimizer": [variable.numpy() for variable in self.model.optimizer.variables],
+            "best": self.weights,
+        }
+        values = {"stage": self.number, "fit": asdict(self.fit)}
+        values |= {name: getattr(self, name) for name in _STATE}
+        self.checkpoint.save(arrays, values)
+        self.saved = time.perf_counter()
+        self.save_seconds = self.saved - clock
 
 
-def fit_head(
-    head: keras.Model,
-    train: tuple[Features, np.ndarray],
-    validation: tuple[Features, np.ndarray],
-    epochs: int = 40,
-    batch: int = 32,
-    learning_rate: float = 1e-3,
-    patience: int = 10,
-    seed: int = 0,
-) -> Fit:
-    """Fit `head` (features to scores) and leave it with the weights of its best epoch on validation.
-
-    Args:
-        train, validation: features and integer labels, int64 (pictures,).
-        patience: epochs without a better one before it stops.
-    """
-    one_unit = head.output_shape[-1] == 1
-    loss = "binary_crossentropy" if one_unit else "sparse_categorical_crossentropy"
-    metric = keras.metrics.BinaryAccuracy if one_unit else keras.metrics.SparseCategoricalAccuracy
-    head.compile(keras.optimizers.Adam(learning_rate), loss, [metric(name="accuracy")])
-    fit = Fit()
-    head.fit(
-        _Batches(*train, batch, seed),
-        validation_data=_Batches(*validation, 256, None),
-        epochs=epochs,
-        verbose=0,
-        shuffle=False,
-        callbacks=[_KeepBest(fit, patience, epochs)],
+def _dataset(source: Source, recipe: Recipe | None, width: int, epoch: int = 0, before: int = 0) -> tf.data.Dataset:
+    """Batches of inputs, targets and weights; each time it is gone through is the next epoch. No recipe: in order."""
+    size = recipe.batch if recipe else _VALIDATION_BATCH
+    epochs = iter(range(before + epoch, 1 << 62))
+    signature = tuple(tf.TensorSpec((None, *shape), tf.float32) for shape in (source.shape, (width,), ()))
+    dataset = tf.data.Dataset.from_generator(
+        lambda: _batches(source, recipe, width, size, next(epochs)), output_signature=signature
     )
-    return fit
+    steps = -(-len(source.labels) // size)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2).with_options(options)
+
+
+def _batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch: int) -> Iterator[tuple]:
+    targets = (
+        source.labels[:, None].astype(np.float32) if width == 1 else np.eye(width, dtype=np.float32)[source.labels]
+    )
+    weights = np.ones(len(targets), np.float32)
+    order = np.arange(len(targets))
+    random = None
+    if recipe:
+        random = np.random.default_rng([recipe.seed, epoch])
+        random.shuffle(order)
+        if recipe.balance:
+            counts = np.bincount(source.labels)
+            weights = (len(targets) / (len(counts) * counts))[source.labels].astype(np.float32)
+    for start in range(0, len(order), size):
+        index = order[start : start + size]
+        inputs, target = source.load(index, random), targets[index]
+        if recipe and recipe.mixup:
+            share = np.float32(random.beta(recipe.mixup, recipe.mixup))  # type: ignore[union-attr]
+            other = random.permutation(len(index))  # type: ignore[union-attr]
+            inputs = share * inputs + (1 - share) * inputs[other]
+            target = share * target + (1 - share) * target[other]
+        yield inputs, target, weights[index]
+
+
+def scores(model: keras.Model, source: Source) -> np.ndarray:
+    """What the model says of each example, dropout off, float32 (examples, labels)."""
+    outputs = [
+        model(source.load(np.arange(start, min(start + _VALIDATION_BATCH, len(source.labels))), None), training=False)
+        for start in range(0, len(source.labels), _VALIDATION_BATCH)
+    ]
+    return as_scores(np.concatenate(outputs))
 
 
 def as_scores(output: np.ndarray) -> np.ndarray:

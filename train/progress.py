@@ -1,10 +1,19 @@
-"""One look for all progress bars: on a terminal only, and only for what takes longer than a moment."""
+"""What people see while they wait: one look for all progress bars, and lines of text."""
 
+import sys
 from typing import Any
 
 from tqdm import tqdm
 
 
 def progress(description: str, total: int, unit: str = " pictures", **more: Any) -> Any:
-    """A bar to iterate with (`iterable=`) or to `update()`; use it as a context manager."""
+    """A bar to iterate with (`iterable=`) or to `update()`; use it as a context manager.
+
+    It shows on a terminal only, and only for what takes longer than a moment.
+    """
     return tqdm(total=total, desc=description, unit=unit, leave=False, delay=1, disable=None, **more)
+
+
+def say(text: str) -> None:
+    """Print a line at once: warnings and what was skipped to standard error, all else to standard output."""
+    print(text, file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)

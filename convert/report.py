@@ -1,0 +1,177 @@
+"""The report for people: one HTML page with everything in it, from the values of `report.json` and the scores."""
+
+import base64
+import io
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import matplotlib
+import numpy as np
+
+from edge.files import whole
+from edge.pictures import read_picture
+from train.report import BLUE, GREY, ORANGE
+from train.rundir import Run
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+THUMBNAIL = 224  # pixels
+LAYERS = 25  # rows of a chart
+NAMED = 20  # classes, up to which a confusion matrix has numbers and names
+COLOURS = {"pass": "#1a7f37", "fail": "#cf222e", "undecided": "#9a6700"}
+
+
+def write_report(
+    path: Path, report: dict[str, Any], run: Run, reference: np.ndarray, scores: dict[str, np.ndarray], debugged: int
+) -> None:
+    """Write the page.
+
+    Args:
+        report: the values of `report.json`.
+        reference, scores: (pictures, labels) of the Keras model, and of each scheme.
+        debugged: how many pictures the noise by layer was measured on.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {
+        "share": lambda value: f"{100 * value:.2f} %",
+        "mb": lambda value: f"{value / 1e6:.2f}",
+        "interval": lambda ends: f"{ends[0]:+.2f} to {ends[1]:+.2f}",
+        "kind": _kind,
+        "name": lambda path: Path(path).name,
+    }
+    variants = report["variants"]
+    chosen = next(row for row in variants if row["scheme"] == report["chosen"])
+    pictures = {flip["picture"] for row in variants for flip in row["flips"]}
+    page = environment.get_template("report.html.jinja").render(
+        title="Does the accuracy survive?",
+        run=run.folder.name,
+        labels=run.spec.labels,
+        report=report,
+        chosen=chosen,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        runtimes=list(chosen["runtimes"]),
+        thumbnails={picture: _thumbnail(picture) for picture in pictures},
+        tradeoff=_tradeoff(report),
+        details={
+            row["scheme"]: _details(report, row, reference, scores[row["scheme"]], run.spec.labels)
+            for row in variants
+            if row["scheme"] != "float32"
+        },
+        noise=_bars(report["noise"], "noise", "error / signal", 1.0) if report["noise"] else "",
+        debugged=debugged,
+        sizes=_bars(chosen["layers"], "bytes", "kB", 1e-3),
+    )
+    with whole(path) as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def _kind(verdict: str) -> str:
+    return verdict.partition(":")[0]
+
+
+def _tradeoff(report: dict[str, Any]) -> str:
+    """Accuracy against size and against latency; the error bars are the intervals of the drop."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
+    reference = 100 * report["reference"]["accuracy"]
+    for axis, unit, value in (
+        (axes[0], "MB", lambda row: row["bytes"] / 1e6),
+        (axes[1], "ms (p50)", lambda row: row["latency_ms"]["p50"]),
+    ):
+        axis.axhline(reference, color=GREY, linewidth=1)
+        axis.axhline(reference - report["tolerance_points"], color=ORANGE, linestyle=":", label="tolerance")
+        for number, row in enumerate(report["variants"], 1):
+            low, high = row["drop_interval_points"]
+            accuracy = 100 * row["accuracy"]
+            ends = [[max(0, accuracy - (reference - high))], [max(0, reference - low - accuracy)]]
+            colour = COLOURS[_kind(row["verdict"])]
+            axis.errorbar(value(row), accuracy, yerr=ends, fmt="o", color=colour, capsize=3, alpha=0.8)
+            axis.annotate(str(number), (value(row), accuracy), (5, 5), textcoords="offset points", fontsize=9)
+            axis.plot([], [], " ", label=f"{number}  {row['scheme']}")
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        axis.set_xlabel(unit)
+        axis.grid(alpha=0.3)
+    _readable_ticks(axes[0], [row["bytes"] / 1e6 for row in report["variants"]])
+    _readable_ticks(axes[1], [row["latency_ms"]["p50"] for row in report["variants"]])
+    axes[0].set_ylabel("accuracy, %")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", fontsize=9, frameon=False, handlelength=1.2)
+    return _svg(figure)
+
+
+def _readable_ticks(axis: Any, values: list[float]) -> None:
+    low, high = max(min(values), 0.01) / 1.3, max(*values, 0.01) * 1.3
+    steps = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]
+    axis.set_xlim(low, high)
+    axis.set_xticks([step for step in steps if low <= step <= high])
+
+
+def _details(
+    report: dict[str, Any], row: dict[str, Any], reference: np.ndarray, scores: np.ndarray, labels: tuple[str, ...]
+) -> str:
+    """The two confusion matrices side by side, and the score of the right label in both models."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+    for axis, title, counts in (
+        (axes[0], "Keras", report["reference"]["confusion"]),
+        (axes[1], row["scheme"], row["confusion"]),
+    ):
+        matrix = np.array(counts)
+        share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        axis.set(title=title, xlabel="the model says", ylabel="it is")
+        if len(labels) <= NAMED:
+            for (i, j), count in np.ndenumerate(matrix):
+                axis.text(j, i, str(count), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
+            axis.set_xticks(range(len(labels)), labels, rotation=30, ha="right", rotation_mode="anchor")
+            axis.set_yticks(range(len(labels)), labels)
+    changed = reference.argmax(axis=1) != scores.argmax(axis=1)
+    best = reference.argmax(axis=1)[:, None]
+    before, after = (np.take_along_axis(values, best, axis=1)[:, 0] for values in (reference, scores))
+    axes[2].plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    axes[2].scatter(before[~changed], after[~changed], s=10, color=BLUE, alpha=0.5, label="same label")
+    axes[2].scatter(before[changed], after[changed], s=22, color=COLOURS["fail"], label="label changed")
+    low = max(0.0, float(min(before.min(), after.min())) - 0.02)
+    axes[2].set(title="score of the Keras model's label", xlabel="Keras", ylabel=row["scheme"])
+    axes[2].set(xlim=(low, 1.005), ylim=(low, 1.005))
+    axes[2].legend(fontsize=8)
+    axes[2].grid(alpha=0.3)
+    return _svg(figure)
+
+
+def _bars(rows: list[dict[str, Any]], key: str, unit: str, factor: float) -> str:
+    """The rows with the largest values, one bar a layer."""
+    rows = rows[:LAYERS]
+    figure, axis = plt.subplots(figsize=(11, 0.8 + 0.22 * len(rows)), layout="constrained")
+    axis.barh(range(len(rows)), [row[key] * factor for row in rows], color=BLUE)
+    axis.set_yticks(range(len(rows)), [row["layer"] for row in rows], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel(unit)
+    axis.grid(axis="x", alpha=0.3)
+    return _svg(figure)
+
+
+def _svg(figure: plt.Figure) -> str:
+    buffer = io.BytesIO()
+    with plt.rc_context({"svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg")
+    plt.close(figure)
+    return _data("image/svg+xml", buffer.getvalue())
+
+
+def _thumbnail(path: str) -> str:
+    frame = read_picture(path)
+    scale = min(1.0, THUMBNAIL / max(frame.shape[:2]))
+    size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
+    return _data("image/jpeg", cv2.imencode(".jpg", cv2.resize(frame, size, interpolation=cv2.INTER_AREA))[1].tobytes())
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,125 @@
+"""int8 with exceptions: the layers that quantization hurts most stay in float, as few as reach the tolerance."""
+
+import csv
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tensorflow.lite.python import util
+from tensorflow.lite.tools import flatbuffer_utils
+
+from convert.calibrate import samples
+from convert.run import scores
+from edge.quiet import quiet
+from train.dataset import Picture
+from train.keras import lite_converter, tf
+
+if TYPE_CHECKING:
+    from convert.export import Job
+
+DEBUGGED = 16  # pictures that show where the error arises
+CHECKED = 256  # training pictures that show whether it is small enough
+
+
+def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[str]]:
+    """The quantized graph, and the names of the layers that stayed in float (at least those around one tensor).
+
+    The tensors are ordered by the noise that quantization adds to them. The layers around the worst of them stay in
+    float: one tensor, two, four, … until the labels of training pictures change no more often than the tolerance
+    says, then as few as still do. No validation picture has a say.
+    """
+    converter = lite_converter(job.model)
+    configure(converter, job.samples)
+    with quiet():
+        reference = lite_converter(job.model).convert()
+        debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=job.samples)
+    worst = [name for name, _ in noise(debugger.get_debug_quantized_model(), job)]
+    around = neighbours(debugger.calibrated_model)
+    known = {picture.digest for picture in job.calibration}
+    check = [picture for picture in job.train if picture.digest not in known][:CHECKED] or list(job.calibration)
+    expected = answers(reference, check, job)
+
+    def attempt(count: int) -> tuple[float, bytes, list[str]]:
+        kept = list(dict.fromkeys(layer for name in worst[:count] for layer in around.get(name, [])))
+        debugger.options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=kept)
+        with quiet():
+            graph = with_uint8_ends(debugger.get_nondebug_quantized_model())
+        return 100 * float((answers(graph, check, job) != expected).mean()), graph, kept
+
+    few, count = 0, 1
+    changed, graph, kept = attempt(count)
+    while changed > job.tolerance and count < len(worst):
+        few, count = count, min(2 * count, len(worst))
+        changed, graph, kept = attempt(count)
+    while count - few > 1:
+        middle = (few + count) // 2
+        changed, fewer, names = attempt(middle)
+        if changed > job.tolerance:
+            few = middle
+        else:
+            count, graph, kept = middle, fewer, names
+    return graph, kept
+
+
+def noise(debug_graph: bytes, job: "Job") -> list[tuple[str, float]]:
+    """Tensor name to the noise that quantization adds, as a share of its signal, averaged over channels; worst first.
+
+    By channel, because one loud channel can drown the others, which no average over the whole tensor shows.
+    """
+    options = tf.lite.experimental.QuantizationDebugOptions(
+        layer_direct_compare_metrics={
+            "noise": lambda real, levels, scale, zero_point: channel_noise(
+                real, (levels.astype(np.float32) - zero_point) * scale
+            )
+        }
+    )
+    pictures = job.calibration[:DEBUGGED]
+    with quiet():
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            quant_debug_model_content=debug_graph,
+            debug_dataset=lambda: samples(pictures, job.spec),
+            debug_options=options,
+        )
+        debugger.run()
+        table = io.StringIO()
+        debugger.layer_statistics_dump(table)
+    table.seek(0)
+    found = {row["tensor_name"]: float(row["noise"]) for row in csv.DictReader(table)}
+    return sorted(found.items(), key=lambda item: -item[1])
+
+
+def channel_noise(real: np.ndarray, quantized: np.ndarray) -> float:
+    """Root-mean-square error over root-mean-square signal, averaged over the channels that have a signal."""
+    axes = tuple(range(real.ndim - 1))
+    error = np.sqrt(np.square(real - quantized).mean(axis=axes))
+    signal = np.sqrt(np.square(real).mean(axis=axes))
+    heard = signal > 0
+    return float((error[heard] / signal[heard]).mean()) if heard.any() else 0.0
+
+
+def neighbours(graph: bytes) -> dict[str, list[str]]:
+    """Tensor name to the layers around it: the one that makes it and those that take it, named by their outputs."""
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(graph))
+    subgraph = model.subgraphs[0]
+    names = [tensor.name.decode() for tensor in subgraph.tensors]
+    around: dict[str, list[str]] = {}
+    for operator in subgraph.operators:
+        layer = names[operator.outputs[0]]
+        for tensor in [*operator.outputs, *operator.inputs]:
+            if tensor >= 0:
+                around.setdefault(names[tensor], []).append(layer)
+    return around
+
+
+def with_uint8_ends(graph: bytes) -> bytes:
+    """Pixels in and scores out as uint8, where the first and the last layer are quantized."""
+    try:
+        return util.modify_model_io_type(graph, tf.uint8, tf.uint8)
+    except ValueError:
+        return graph
+
+
+def answers(graph: bytes, pictures: list[Picture], job: "Job") -> np.ndarray:
+    """The label of each picture, integers (pictures,)."""
+    return scores(graph, pictures, job.spec).argmax(axis=1)

@@ -1,0 +1,214 @@
+"""Training-time schemes: the finished model is fitted a little more while it learns to be quantized or compressed.
+
+Each step starts from the model before it, fits the whole network on training pictures with the usual augmentation,
+and resumes where it stopped: after every round its state is in the cache, by the content of the model.
+"""
+
+import hashlib
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow_model_optimization as tfmot
+
+from convert.calibrate import samples
+from edge.contract import ModelSpec
+from edge.pictures import read_picture
+from edge.preprocess import FLOAT32, lookup_table, prepare
+from edge.quiet import quiet
+from train.cache import cache_folder, locked
+from train.dataset import Picture
+from train.keras import keras, layers
+from train.progress import progress
+
+if TYPE_CHECKING:
+    from convert.export import Job
+
+BATCH = 16
+ROUNDS = 3  # each of at most `BATCHES` batches; after each the state is kept
+BATCHES = 20
+LEARNING_RATE = 1e-4
+SPARSITY = 0.5
+CLUSTERS = 32
+RANGE_PICTURES = 32
+
+_collab = tfmot.experimental.combine
+_schemes = {
+    "quantize": tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme,
+    "quantize-pruned": _collab.Default8BitPrunePreserveQuantizeScheme,
+    "quantize-clustered": _collab.Default8BitClusterPreserveQuantizeScheme,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of the table: how a model is made ready to learn something, and what remains of it afterwards."""
+
+    wrap: Callable[[keras.Model, "Job"], keras.Model]
+    unwrap: Callable[[keras.Model, "Job"], keras.Model]
+    callbacks: Callable[[], list[keras.callbacks.Callback]] = list
+
+
+def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
+    """Put a model through steps of the table, with what was done as JSON values."""
+    model = trainable_copy(job.model)
+    digest = hashlib.sha256(repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, LEARNING_RATE)).encode())
+    for weight in job.model.get_weights():
+        digest.update(weight.tobytes())
+    for picture in job.train:
+        digest.update(picture.digest.encode())
+    losses = {}
+    for name in steps:
+        digest.update(name.encode())
+        step = STEPS[name]
+        with quiet():
+            wrapped = step.wrap(model, job)
+        losses[name] = _fit(wrapped, job, name, step.callbacks(), cache_folder() / "tuned" / digest.hexdigest()[:32])
+        model = step.unwrap(wrapped, job)
+        if name != steps[-1]:
+            model = trainable_copy(model)  # what was stripped is wired to the model that was wrapped
+    return model, {"steps": list(steps), "pictures": ROUNDS * _batches(job.train) * BATCH, "loss": losses}
+
+
+def trainable_copy(model: keras.Model) -> keras.Model:
+    """A copy in which all layers learn, but for the statistics of batch normalization: the batches are few."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        layer.trainable = not isinstance(layer, layers.BatchNormalization)
+    return copy
+
+
+def _quantize(scheme: str) -> Step:
+    def wrap(model: keras.Model, job: "Job") -> keras.Model:
+        annotated = tfmot.quantization.keras.quantize_annotate_model(model)
+        wrapped = tfmot.quantization.keras.quantize_apply(annotated, _schemes[scheme]())
+        _measured_ranges(wrapped, model, job)
+        return _exact_input(wrapped, job)
+
+    return Step(wrap, _exact_input)
+
+
+def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: "Job") -> None:
+    """Start the ranges of the activations where calibration pictures put them.
+
+    They would start at -6 to 6 and move by a thousandth a batch: too slow for a short fit.
+    """
+    inner = {layer.name: layer.output for layer in model.layers[1:]}
+    outputs = keras.Model(model.input, inner)
+    low, high = dict.fromkeys(inner, 0.0), dict.fromkeys(inner, 0.0)
+    for tensor, *_ in samples(job.calibration[:RANGE_PICTURES], job.spec):
+        for name, value in outputs(tensor, training=False).items():
+            low[name] = min(low[name], float(value.numpy().min()))
+            high[name] = max(high[name], float(value.numpy().max()))
+    for layer in wrapped.layers:
+        for weight in layer.weights:
+            name, end = layer.name.removeprefix("quant_"), weight.name.rpartition("/")[2]
+            if end in ("output_min:0", "post_activation_min:0") and name in low:
+                weight.assign(low[name])
+            elif end in ("output_max:0", "post_activation_max:0") and name in high:
+                weight.assign(high[name])
+
+
+def _exact_input(model: keras.Model, job: "Job") -> keras.Model:
+    """Set the range of the input to that of a pixel, so that uint8 pixels need no arithmetic."""
+    ends = lookup_table(job.spec.mean, job.spec.std, FLOAT32)
+    assert ends is not None  # float tables always change something
+    for layer in model.layers:
+        if type(layer).__name__ == "QuantizeLayer":
+            for weight in layer.weights:
+                if weight.name.endswith("_min:0"):
+                    weight.assign(ends.min())
+                elif weight.name.endswith("_max:0"):
+                    weight.assign(ends.max())
+    return model
+
+
+def _prune(model: keras.Model, job: "Job") -> keras.Model:
+    # The share of zeros rises over the first three quarters of the batches; the rest heals.
+    schedule = tfmot.sparsity.keras.PolynomialDecay(
+        0.0, SPARSITY, 0, ROUNDS * _batches(job.train) * 3 // 4, frequency=5
+    )
+    return tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedule)
+
+
+def _cluster(model: keras.Model, job: "Job") -> keras.Model:
+    start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
+    return tfmot.clustering.keras.cluster_weights(model, number_of_clusters=CLUSTERS, cluster_centroids_init=start)
+
+
+STEPS = {
+    **{name: _quantize(name) for name in _schemes},
+    "prune": Step(
+        _prune,
+        lambda model, job: tfmot.sparsity.keras.strip_pruning(model),
+        lambda: [tfmot.sparsity.keras.UpdatePruningStep()],
+    ),
+    "cluster": Step(_cluster, lambda model, job: tfmot.clustering.keras.strip_clustering(model)),
+}
+
+
+def _fit(model: keras.Model, job: "Job", name: str, callbacks: list[keras.callbacks.Callback], folder: Path) -> float:
+    """Fit in place, or take the weights that an earlier fit left; returns the last loss."""
+    finished = folder / "finished.npz"
+    with locked(folder / "lock"):
+        if finished.exists():
+            with np.load(finished) as found:
+                model.set_weights([found[f"w{i}"] for i in range(len(found) - 1)])
+                return float(found["loss"])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=job.spec.output == "logits")
+        model.compile(keras.optimizers.Adam(LEARNING_RATE), loss)
+        pictures = _Batches(job.train, job.spec)
+        with progress(name, ROUNDS * len(pictures), " batches") as bar:
+            history = model.fit(
+                pictures,
+                epochs=ROUNDS,
+                verbose=0,
+                shuffle=False,
+                callbacks=[
+                    *callbacks,
+                    keras.callbacks.BackupAndRestore(folder / "state"),
+                    keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: bar.update()),
+                ],
+            )
+        last = float(history.history["loss"][-1])
+        values = {f"w{i}": weight for i, weight in enumerate(model.get_weights())}
+        part = folder / "part.npz"
+        np.savez(part, loss=last, **values)
+        part.replace(finished)
+        shutil.rmtree(folder / "state", ignore_errors=True)
+        return last
+
+
+class _Batches(keras.utils.Sequence):
+    """Batches of training pictures, mirrored by chance: other ones in every round, the same ones in every run."""
+
+    def __init__(self, pictures: Sequence[Picture], spec: ModelSpec) -> None:
+        super().__init__()
+        self.pictures, self.spec = pictures, spec
+        self.pool = ThreadPoolExecutor()
+        self.order: list[int] = []
+
+    def __len__(self) -> int:
+        return _batches(self.pictures)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        chance = random.Random(number)
+        chosen = chance.sample(self.pictures, min(BATCH, len(self.pictures)))
+        mirrored = [chance.random() < 0.5 for _ in chosen]
+
+        def one(picture: Picture, mirror: bool) -> np.ndarray:
+            frame = read_picture(picture.path)
+            return prepare(np.ascontiguousarray(frame[:, ::-1]) if mirror else frame, self.spec)
+
+        tensors = list(self.pool.map(one, chosen, mirrored))
+        return np.concatenate(tensors), np.array([picture.label for picture in chosen])
+
+
+def _batches(pictures: Sequence[Picture]) -> int:
+    return max(1, min(BATCHES, len(pictures) // BATCH))
