@@ -11,6 +11,8 @@ PICTURES ?=
 WHEELS   ?=
 BUNDLE   := dist/frostlite-$(basename $(notdir $(MODEL))).tar.gz
 ON_PI    := "$${FROSTLITE_HOME:-$$HOME/frostlite}/frostlite"
+EXERCISE ?= horses-or-humans
+WEIGHTS  ?= imagenet
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3.13 python3 python,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(name))))
@@ -20,7 +22,7 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train convert live bench bundle deploy pi-named pi-status pi-logs pi-bench \
+.PHONY: help setup demo train exercise dropout-study convert live bench bundle deploy pi-named pi-status pi-logs pi-bench \
 	test test-pi lint clean constraints
 
 help: ## print the targets
@@ -54,6 +56,15 @@ demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, an
 
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
+
+exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout (WEIGHTS=file.h5)
+	@$(PY) -m train --data $(EXERCISE) --out runs/exercise --backbone inception-v3 --weights $(WEIGHTS) --cut mixed7 \
+		--size 150 --unit-inputs --head flatten --dense 1024 --dropout 0.2 --output sigmoid --optimizer rmsprop \
+		--learning-rate 1e-4 --batch 128 --epochs 100 --augment 1 --augmentation light=off colour=off blur=off
+
+dropout-study: .venv/setup ## DATA=photos: the same head without and with dropout, side by side
+	@$(PY) -m train --study dropout --data $(DATA) --out $(RUN)-dropout --backbone $(BACKBONE) \
+		--dense 1024 --dropout 0.5 --epochs 20 --learning-rate 1e-3
 
 convert: .venv/setup ## quantize the run, prove its accuracy, choose the file for the device
 	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE)

@@ -59,8 +59,7 @@ def bench(options: Namespace, files: list[ModelFile]) -> int:
         return 0
     if len(reports) > 1:
         print_comparison(reports)
-    facts = [str(value) for value in machine.values() if value]
-    print("on: " + ", ".join(facts))
+    print("; ".join(f"{name} {value}" for name, value in machine.items() if value))
     print(f"temperature: {heat['temperature_c'] or 'not told'}, throttling: {heat['throttling'] or 'none told'}")
     return 0
 
@@ -153,10 +152,10 @@ def _images(source: str | None, count: int) -> Iterator[np.ndarray]:
             raise UserError(f"--source: {source}: expected frames, found none")
 
 
-def _cold(file: ModelFile, image: np.ndarray, runtime: str | None) -> tuple[float, float | None]:
+def _cold(file: ModelFile, image: np.ndarray, runtime: str | None) -> tuple[float | None, float | None]:
     """The median of the seconds from starting a process to its first label, and megabytes resident at most."""
     if file.spec and not file.spec.graph_sha256:
-        return float("nan"), None  # a model without a contract of its own first runs elsewhere: no fair figure
+        return None, None  # a model without a contract of its own first runs elsewhere: no fair figure
     root = str(Path(__file__).resolve().parent.parent)
     seconds, peaks = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -204,13 +203,13 @@ def print_table(report: dict[str, Any]) -> None:
 def print_comparison(reports: list[dict[str, Any]]) -> None:
     """The models side by side."""
     print(
-        f"  {'model':<28} {'MB':>7} {'invoke p50':>11} {'frame p50':>10} {'frame p95':>10} {'threads':>8} {'memory MB':>10}"
+        f"  {'model':<28} {'MB':>7} {'invoke':>8} {'frame':>8} {'p95':>8} {'threads':>8} {'memory':>8}   (ms, p50; MB)"
     )
     for report in reports:
-        frame = report["stages_ms"]["frame to label"]
+        invoke, frame = report["stages_ms"]["invoke"], report["stages_ms"]["frame to label"]
+        memory = "" if report["peak_memory_mb"] is None else f"{report['peak_memory_mb']:.0f}"
         print(
-            f"  {Path(report['model']).name[:28]:<28} {report['bytes'] / 1e6:>7.2f} "
-            f"{report['stages_ms']['invoke']['p50']:>11.2f} {frame['p50']:>10.2f} {frame['p95']:>10.2f} "
-            f"{report['threads']:>8} {report['peak_memory_mb'] or float('nan'):>10.0f}"
+            f"  {Path(report['model']).name[:28]:<28} {report['bytes'] / 1e6:>7.2f} {invoke['p50']:>8.2f} "
+            f"{frame['p50']:>8.2f} {frame['p95']:>8.2f} {report['threads']:>8} {memory:>8}"
         )
     print()

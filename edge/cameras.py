@@ -259,7 +259,11 @@ class StandardInput:
 
     def read(self) -> np.ndarray | None:
         while True:
-            end = jpeg_end(self._bytes) if self._bytes.startswith(b"\xff\xd8") else None
+            try:
+                end = jpeg_end(self._bytes) if self._bytes.startswith(b"\xff\xd8") else None
+            except ValueError:
+                del self._bytes[:2]  # on to the next start of a picture
+                continue
             if end is not None:
                 picture = bytes(self._bytes[:end])
                 del self._bytes[:end]

@@ -73,12 +73,17 @@ def jpeg_end(data: bytes | bytearray) -> int | None:
     """Where a JPEG that starts at the first byte ends, by its own markers; None if its end is not there.
 
     Pictures inside its metadata do not confuse it. libjpeg fills what is missing with grey, in silence.
+
+    Raises:
+        ValueError: if it is damaged so that its end cannot be told.
     """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xD9:
             return at + 2
+        if marker == 0xD8:
+            raise ValueError("damaged JPEG picture: another one starts within")
         if marker == 0xFF:  # fill byte
             at += 1
             continue

@@ -166,16 +166,16 @@ class Preview(Sink):
 
     def _encode(self) -> None:
         """Make pictures and states, as often as anybody can see them."""
-        told = 0.0
+        told, encoded = 0.0, 0
         while not self._stop.is_set():
             due = time.monotonic() + 1 / _RATE
             if self._arrived.wait(1.0):
                 self._arrived.clear()
-            image = self.image
-            jpeg = encode(image) if image is not None and self._wanted and self._last > due - 1 else None
+            image, number = self.image, self.frames
+            jpeg = encode(image) if image is not None and self._wanted and number != encoded else None
             with self.shown.fresh:
                 if jpeg is not None:
-                    self.shown.jpeg, self.shown.jpegs = jpeg, self.shown.jpegs + 1
+                    self.shown.jpeg, self.shown.jpegs, encoded = jpeg, self.shown.jpegs + 1, number
                 if due - told > 3 / _RATE:
                     self.shown.state, self.shown.states, told = self._state(), self.shown.states + 1, due
                 self.shown.fresh.notify_all()

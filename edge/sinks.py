@@ -155,7 +155,7 @@ class CsvFile(Sink):
         text: list[str] = []
         csv.writer(_Lines(text)).writerow(row)
         data = "".join(text).encode()
-        before = self._file.tell()
+        before = os.fstat(self._file.fileno()).st_size
         if self._file.write(data) != len(data):
             self._file.truncate(before)
             raise OSError("no space left for a row")

@@ -3,6 +3,7 @@
     python -m train --data photos --out runs/photos
     python -m train --data photos --out runs/photos --augment 4 --dropout 0.5 --seed 7
     python -m train --data photos --out runs/photos --backbone mobilenet-v2 --unfreeze block_13_expand
+    python -m train --data photos --out runs/study --study dropout --dense 1024 --dropout 0.5
     python -m train --list-backbones
     python -m train --list-layers inception-v3
 
@@ -35,7 +36,12 @@ def main() -> int:
     data = load_dataset(data_folder(options.data), seed=options.seed)
     data.tell()
 
-    from train.run import train_run  # TensorFlow takes seconds to load: bad data should be told of before
+    # TensorFlow takes seconds to load: bad data should be told of before.
+    if options.study:
+        from train.study import dropout_study
+
+        return dropout_study(options, data)
+    from train.run import train_run
 
     return train_run(options, data, started)
 

@@ -58,7 +58,7 @@ class Augmentation:
         matrix = affine(
             (height, width),
             rotation=within(self.rotation),
-            shift=(within(self.shift) * height, within(self.shift) * width),
+            shift=(within(self.shift) * width, within(self.shift) * height),
             shear=within(self.shear),
             zoom=(1 + within(self.zoom), 1 + within(self.zoom)),
         )
@@ -95,20 +95,18 @@ def affine(
     Args:
         size: height and width.
         rotation, shear: degrees.
-        shift: rows and columns.
-        zoom: of the height and the width.
+        shift: right and down, in pixels.
+        zoom: of the width and the height.
     """
     turn, slant = math.radians(rotation), math.radians(shear)
-    # In rows and columns around the middle: rotate, shift, shear, zoom.
+    # In x and y around the middle: rotate, shift, shear, zoom.
     matrix = np.array([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0], [0, 0, 1]])
     matrix = matrix @ np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
     matrix = matrix @ np.array([[1, -math.sin(slant), 0], [0, math.cos(slant), 0], [0, 0, 1]])
     matrix = matrix @ np.diag([zoom[0], zoom[1], 1])
     middle = np.eye(3)
-    middle[:2, 2] = [(side - 1) / 2 for side in size]
-    matrix = middle @ matrix @ np.linalg.inv(middle)
-    swap = np.eye(3)[[1, 0, 2]]  # to x and y
-    return (swap @ matrix @ swap)[:2]
+    middle[:2, 2] = (size[1] - 1) / 2, (size[0] - 1) / 2
+    return (middle @ matrix @ np.linalg.inv(middle))[:2]
 
 
 def parse_augmentation(words: Sequence[str]) -> Augmentation:

@@ -19,6 +19,7 @@ OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
 }
 _VALIDATION_BATCH = 256
+_WIDE = 8192
 _PROGRESS = 1e-3  # a loss that falls by less is kept, but is no reason to go on
 
 
@@ -103,6 +104,8 @@ def fit_stage(
         loss(label_smoothing=recipe.label_smoothing),
         [_one_unit_accuracy if one_unit else _accuracy],
         steps_per_execution=16 if cheap else 1,
+        # XLA updates the millions of weights behind a flattened map in one pass through memory.
+        jit_compile=cheap and train.shape[0] > _WIDE,
     )
     optimizer.build(model.trainable_variables)
     keeper = _Keeper(fit, recipe, checkpoint, number, max(1, -(-len(train.labels) // recipe.batch)))

@@ -1,6 +1,7 @@
 """What a training run shows: curves, a confusion matrix, and the figures of the finished model."""
 
 import csv
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -68,3 +69,29 @@ def _save(figure: plt.Figure, path: Path) -> None:
     with whole(path) as part:
         figure.savefig(part, dpi=120)
     plt.close(figure)
+
+
+def draw_study(path: Path, table: dict[float, dict[str, np.ndarray]], finding: str) -> None:
+    """Validation accuracy and loss without dropout (left) and with it (right): the two pictures of the lesson.
+
+    Args:
+        table: dropout to name to values (seeds, epochs).
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained", sharex=True, sharey="row")
+    for column, dropout in enumerate(sorted(table)):
+        for row, name in enumerate(("accuracy", "loss")):
+            axis = axes[row, column]
+            for prefix, colour, label in (("", GREY, "training (dropout on)"), ("val_", BLUE, "validation")):
+                values = table[dropout][prefix + name]
+                epochs = np.arange(1, values.shape[1] + 1)
+                axis.plot(epochs, values.T, color=colour, alpha=0.25, linewidth=0.8)
+                axis.plot(epochs, values.mean(axis=0), color=colour, linewidth=2, label=label)
+            axis.grid(alpha=0.3)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        axes[0, column].set_title(f"dropout {dropout:g}" if dropout else "without dropout")
+        axes[1, column].set_xlabel("epoch")
+    for axis, name in zip(axes[:, 0], ("Accuracy", "Loss"), strict=True):
+        axis.set_ylabel(name)
+    axes[0, 0].legend(loc="lower right", fontsize=8)
+    figure.suptitle("\n".join(textwrap.wrap(finding, 110)), fontsize=10)
+    _save(figure, path)

@@ -1,0 +1,203 @@
+"""The fit: what is frozen stays bit for bit, what stops goes on as if it had not, and the options do what they say."""
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, run_module
+
+from edge.contract import ModelSpec
+from train.augment import Augmentation
+from train.backbones import build_backbone
+from train.checkpoint import Checkpoint
+from train.dataset import Dataset, load_dataset
+from train.features import Features
+from train.fit import Fit, Recipe, _batches, fit_stage, scores
+from train.keras import keras, layers
+from train.model import build_classifier, parameters, split_at_features, unfreeze
+from train.source import FeatureSource, PictureSource
+
+
+def source(count: int = 60, width: int = 8, classes: int = 3, seed: int = 0) -> FeatureSource:
+    """Clusters that overlap a little."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, count)
+    centres = np.random.default_rng(7).normal(0, 1, (classes, width))
+    matrix = (centres[labels] + random.normal(0, 0.7, (count, width))).astype(np.float32)
+    return FeatureSource(Features(matrix, np.arange(count), 0), labels)
+
+
+def head(width: int = 8, classes: int = 3) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    features = keras.Input((width,))
+    hidden = layers.Dense(16, activation="relu")(features)
+    return keras.Model(features, layers.Dense(classes, activation="softmax")(hidden))
+
+
+@pytest.fixture(scope="module")
+def pictures(colours: Path) -> Dataset:
+    return load_dataset(colours)
+
+
+def test_exactly_the_unfrozen_layers_change(pictures: Dataset) -> None:
+    base, entry = build_backbone("mobilenet-v2", "none", 32, width=0.35)
+    model = build_classifier(base, 2)
+    spec = ModelSpec(pictures.labels, (32, 32), mean=entry.mean, std=entry.std)
+    train, validation = PictureSource(pictures.train, spec, Augmentation()), PictureSource(pictures.validation, spec)
+    before = {weight.name: weight.numpy() for weight in model.weights}
+    fit = Fit()
+
+    def changed() -> set[str]:
+        return {
+            weight.name.split("/")[0] for weight in model.weights if not np.array_equal(weight, before[weight.name])
+        }
+
+    fit_stage(model, train, validation, Recipe(epochs=1), fit)
+    assert changed() == {"logits"}  # all of the backbone is bit-identical, BatchNormalization too
+    opened = unfreeze(model, "block_15_expand")
+    assert opened[0] == "block_15_expand"
+    assert not any("BN" in name for name in opened)
+    trainable, frozen = parameters(model)
+    assert trainable + frozen == model.count_params()
+    fit_stage(model, train, validation, Recipe(epochs=1, stop_at_train_accuracy=0.0), fit, number=1)  # keeps that epoch
+    assert changed() == {"logits", *opened}
+    assert fit.stages == [1, 2]
+
+
+def test_unfreeze_counts_from_the_head() -> None:
+    base, _ = build_backbone("mobilenet-v2", "none", 32, width=0.35)
+    model = build_classifier(base, 2)
+    assert unfreeze(model, "3") == ["Conv_1"]  # then its BatchNormalization and ReLU
+
+
+def test_a_fit_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=8, patience=0, batch=16)
+    whole_fit, whole_head = Fit(), head()
+    fit_stage(whole_head, source(), source(30, seed=1), recipe, whole_fit)
+
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            if epoch == 5:
+                raise SystemExit
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz", "same")
+    with pytest.raises(SystemExit):
+        fit_stage(head(), source(), source(30, seed=1), recipe, Fit(), checkpoint, 0, [Killed()])
+    fit, again = Fit(), head()
+    fit_stage(again, source(), source(30, seed=1), recipe, fit, checkpoint)
+
+    def values(of: Fit) -> list[dict[str, float]]:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in of.history]
+
+    assert values(fit) == values(whole_fit)
+    assert fit.best_epoch == whole_fit.best_epoch
+    for expected, found in zip(whole_head.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"", lambda data: data[:200] + data[210:]])
+def test_a_damaged_checkpoint_and_that_of_another_command_count_as_none(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "checkpoint.npz"
+    Checkpoint(path, "one").save({"best": [np.arange(100.0)]}, {"stage": 0})
+    assert Checkpoint(path, "one").load() is not None
+    assert Checkpoint(path, "other").load() is None
+    path.write_bytes(damage(path.read_bytes()))
+    assert Checkpoint(path, "one").load() is None
+
+
+def test_the_best_epoch_on_validation_is_kept() -> None:
+    fit, model, validation = Fit(), head(), source(30, seed=1)
+    fit_stage(model, source(), validation, Recipe(epochs=30, learning_rate=0.3, patience=0), fit)
+    best = max(fit.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert fit.history[fit.best_epoch - 1] == best
+    found = scores(model, validation).argmax(axis=1)
+    assert (found == validation.labels).mean() == pytest.approx(best["val_accuracy"])
+
+
+def test_it_stops_without_progress_and_at_a_training_accuracy() -> None:
+    fit = Fit()
+    fit_stage(head(), source(), source(30, seed=1), Recipe(epochs=300, learning_rate=0.05, patience=3), fit)
+    assert len(fit.history) < 300
+    fit = Fit()
+    fit_stage(head(), source(), source(30, seed=1), Recipe(epochs=300, patience=0, stop_at_train_accuracy=0.9), fit)
+    assert fit.reached
+    assert fit.best_epoch == len(fit.history)
+    assert [row["accuracy"] >= 0.9 for row in fit.history] == [False] * (len(fit.history) - 1) + [True]
+
+
+def test_balanced_classes_weigh_the_same() -> None:
+    unbalanced = FeatureSource(Features(np.zeros((10, 2), np.float32), np.arange(10), 0), np.array([0] * 8 + [1] * 2))
+    [(_, targets, weights)] = _batches(unbalanced, Recipe(balance=True), 2, 32, 0)
+    assert weights[targets[:, 0] == 1].sum() == pytest.approx(weights[targets[:, 1] == 1].sum()) == pytest.approx(5)
+
+
+def test_mixup_mixes_inputs_and_targets_alike() -> None:
+    """Each input is its own one-hot target, so what comes out must be equal again."""
+    labels = np.arange(6)
+    eye = FeatureSource(Features(np.eye(6, dtype=np.float32), np.arange(6), 0), labels)
+    [(inputs, targets, _)] = _batches(eye, Recipe(mixup=0.4), 6, 32, 0)
+    assert np.allclose(inputs, targets)
+    assert ((targets > 0) & (targets < 1)).any()
+
+
+def test_one_sigmoid_and_smooth_labels_are_fitted_too() -> None:
+    model = keras.Sequential([layers.Dense(1, activation="sigmoid")])
+    model.build((None, 8))
+    fit = Fit()
+    recipe = Recipe(epochs=60, learning_rate=0.05, label_smoothing=0.1, mixup=0.2, balance=True)
+    fit_stage(model, source(classes=2), source(30, classes=2, seed=1), recipe, fit)
+    assert fit.history[fit.best_epoch - 1]["val_accuracy"] >= 0.8
+
+
+def test_the_two_halves_of_a_classifier_are_the_whole() -> None:
+    base, _ = build_backbone("mobilenet-v2", "none", 32, width=0.35)
+    model = build_classifier(base, 4, "flatten", 0.3, dense=(32, 16))
+    names = [layer.name for layer in model.layers]
+    assert names[names.index("features") :] == [
+        "features", "dense_1", "dropout_1", "dense_2", "dropout_2", "logits", "scores",
+    ]  # fmt: skip
+    extractor, top = split_at_features(model)
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    assert np.allclose(top(extractor(image)), model(image), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_killed_and_interrupted_runs_are_continued_by_the_same_command(colours: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["--data", colours, "--out", run, "--backbone", "mobilenet-v2", "--width", "0.35", "--weights", "none"]
+    arguments += ["--size", "32", "--epochs", "1500", "--patience", "0", "--seed", "3"]
+    command = [sys.executable, "-m", "train", *map(str, arguments)]
+
+    def stop_after_checkpoint(with_signal: int) -> tuple[int, str]:
+        checkpoint = run / "checkpoint.npz"
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        deadline = time.monotonic() + 120
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
+            assert time.monotonic() < deadline
+            assert job.poll() is None
+            time.sleep(0.05)
+        job.send_signal(with_signal)
+        output, _ = job.communicate(timeout=120)
+        return job.returncode, output
+
+    code, _ = stop_after_checkpoint(signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not (run / "model.keras").exists()
+    assert not (run / "metrics.json").exists()
+    code, output = stop_after_checkpoint(signal.SIGINT)
+    assert code == 130
+    assert "continuing after epoch" in output
+    assert "Traceback" not in output
+    keras.models.load_model(run / "model.keras", compile=False)  # the best so far
+    done = run_module("train", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "continuing after epoch" in done.stdout
+    with (run / "history.csv").open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(1, 1501))
+    assert not (run / "checkpoint.npz").exists()
