@@ -216,14 +216,16 @@ def run_live(options: argparse.Namespace) -> int:
     with open_classifier(options) as classifier:
         asked = Mode(options.width, options.height, options.fps, options.fourcc)
         source = open_source(options.source, asked)
-        sinks: list[Sink] = [*watchdogs()]
+        service = watchdogs()
+        sinks: list[Sink] = [*service]
         try:
             if source.live:
                 print(
                     f"{source.name}: {source.mode or 'open'}{f' (asked: {asked})' if asked != Mode() else ''}",
                     file=sys.stderr,
                 )
-            sinks.append(Queued("stdout", JsonLines() if options.json else Terminal(), wait=not source.live))
+            if options.json or not service:  # the journal of a service is for changes, not for every frame
+                sinks.append(Queued("stdout", JsonLines() if options.json else Terminal(), wait=not source.live))
             for name, kind in SINKS.items():
                 if getattr(options, name.replace("-", "_")):
                     sink = kind.open(options, classifier, source)

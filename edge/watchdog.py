@@ -14,7 +14,10 @@ _PAUSE = 1.0  # seconds; well below any sensible WatchdogSec
 
 
 class Watchdog(Sink):
-    """A sink: READY with the first frame, then WATCHDOG at most once a second as long as frames come."""
+    """A sink: READY with the first frame, then WATCHDOG at most once a second as long as frames come.
+
+    For the journal, a line for each change of the label.
+    """
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -24,6 +27,8 @@ class Watchdog(Sink):
         self._told = 0.0
 
     def write(self, moment: Moment) -> None:
+        if moment.event:
+            print(f"{moment.event.label} {moment.event.score:.0%} (before: {moment.event.previous or 'nothing'})", flush=True)
         now = time.monotonic()
         if self._ready and now - self._told < _PAUSE:
             return

@@ -195,7 +195,7 @@ def test_watchdog_is_fed_by_frames(unpacked: Path, tmp_path: Path, abstract: boo
         listener = threading.Thread(target=listen)
         listener.start()
         job = subprocess.run(
-            [sys.executable, "-m", "edge", "run", "model.tflite", "--source", "selftest", "--json"],
+            [sys.executable, "-m", "edge", "run", "model.tflite", "--source", "selftest"],
             cwd=unpacked,
             env={**os.environ, "NOTIFY_SOCKET": address},
             capture_output=True,
@@ -209,6 +209,9 @@ def test_watchdog_is_fed_by_frames(unpacked: Path, tmp_path: Path, abstract: boo
     assert re.search(r"^STATUS=(red|blue) \d+%", received[0], re.MULTILINE)
     assert sum("READY=1" in text for text in received) == 1
     assert len(received) < 8, "eight frames in a moment are not eight messages"
+    changes = job.stdout.splitlines()
+    assert changes
+    assert all(re.fullmatch(r"(red|blue|unknown) \d+% \(before: .*\)", line) for line in changes), changes
 
 
 def test_without_a_service_manager_there_is_no_watchdog(monkeypatch: pytest.MonkeyPatch):
