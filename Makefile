@@ -6,6 +6,11 @@ BACKBONE ?= efficientnet-lite0
 MODEL    ?= $(RUN)/export/best.tflite
 SOURCE   ?= 0
 TOLERANCE ?= 1.0
+# Pictures for the self-test of a bundle; empty: of the run that MODEL lies in. WHEELS=1: install without a network.
+PICTURES ?=
+WHEELS   ?=
+BUNDLE   := dist/frostlite-$(basename $(notdir $(MODEL))).tar.gz
+ON_PI    := "$${FROSTLITE_HOME:-$$HOME/frostlite}/frostlite"
 EXERCISE ?= horses-or-humans
 WEIGHTS  ?= imagenet
 
@@ -17,7 +22,8 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train exercise dropout-study convert live test lint clean constraints
+.PHONY: help setup demo train exercise dropout-study convert live bench bundle deploy pi-named pi-status pi-logs pi-bench \
+	test test-pi lint clean constraints
 
 help: ## print the targets
 	@echo "FrostLite: photos in, live labels out. Variables: DATA RUN BACKBONE MODEL SOURCE PI"
@@ -66,8 +72,35 @@ convert: .venv/setup ## quantize the run, prove its accuracy, choose the file fo
 live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
 	@$(PY) -m edge run $(MODEL) --source $(SOURCE) $(if $(filter desktop,$(OPENCV)),--window)
 
+bench: .venv/setup ## time the model on this machine: stages, threads, cold start, memory
+	@$(PY) -m edge bench $(MODEL)
+
+bundle: .venv/setup ## pack MODEL with all that a Raspberry Pi needs (WHEELS=1: for one without a network)
+	@$(PY) -m convert.bundle $(MODEL) $(if $(PICTURES),--pictures $(PICTURES)) $(if $(filter-out 0,$(WHEELS)),--wheels)
+
+deploy: .venv/setup pi-named bundle ## PI=user@host: install MODEL there as a service, or update it
+	@edge/pi/deploy.sh $(PI) $(BUNDLE)
+
+pi-named:
+	@test -n "$(PI)" || { echo "expected PI=user@host" >&2; exit 2; }
+
+pi-status: pi-named ## PI=user@host: what runs there
+	@ssh $(PI) '$(ON_PI) selftest; systemctl status --no-pager frostlite'
+
+pi-logs: pi-named ## PI=user@host: what the service says, live
+	@ssh $(PI) journalctl -u frostlite -n 50 -f
+
+pi-bench: .venv/setup pi-named ## PI=user@host: time the model there; the figures and a picture of them come home
+	@mkdir -p dist
+	@ssh $(PI) '$(ON_PI) bench --json' > dist/.pi-bench.json && mv dist/.pi-bench.json dist/pi-bench.json
+	@$(PY) -m convert.bench_chart dist/pi-bench.json dist/pi-bench.png
+
 test: .venv/dev ## run the tests
 	@$(PY) -m pytest -q
+
+test-pi: .venv/setup ## the bundle on emulated Raspberry Pi userlands, against this machine (root; ROWS=… for some)
+	@test -f $(MODEL) || $(MAKE) --no-print-directory train convert
+	@$(PY) tests/pi/arm.py $(ROWS) --model $(MODEL) $(if $(PICTURES),--pictures $(PICTURES))
 
 lint: .venv/dev ## check style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -3,6 +3,7 @@
     python -m convert runs/photos
     python -m convert runs/photos --scheme int8 float16 --tolerance 0.5
     python -m convert runs/photos --scheme all --prefer size
+    python -m convert mine.keras --data photos --spec spec.json --out runs/mine
 
 Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, `report.html` and `report.json`. Ends with
 status 1 if no quantized variant keeps the accuracy.
@@ -20,7 +21,7 @@ from edge.errors import UserError
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m convert", description="Quantize a run and prove its accuracy.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="run directory of `python -m train`")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run directory of `python -m train`, or a Keras model")
     parser.add_argument("--scheme", metavar="NAME", nargs="+", default=["int8"], help="or all; default: int8")
     parser.add_argument(
         "--tolerance",
@@ -38,14 +39,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--calibration-dir", metavar="DIR", type=Path, help="calibrate with these instead, as frames of the real camera"
     )
-    return parser.parse_args()
+    own = parser.add_argument_group("a model that was trained elsewhere (.keras, .h5 or a SavedModel)")
+    own.add_argument("--data", metavar="DIR", type=Path, help="its photos, as for `python -m train`")
+    own.add_argument("--spec", metavar="FILE", type=Path, help="JSON: labels, size, mean, std, as spec.json of a run")
+    own.add_argument("--out", metavar="DIR", type=Path, help="where export/ goes")
+    options = parser.parse_args()
+    given = [value for value in (options.data, options.spec, options.out) if value is not None]
+    if len(given) not in (0, 3):
+        parser.error("a model that was trained elsewhere takes all of --data, --spec and --out")
+    return options
 
 
 def main() -> int:
     options = parse_arguments()
     from train.rundir import MODEL, read_run, write_json
 
-    run = read_run(options.run)
+    run = None if options.data else read_run(options.run)
 
     import numpy as np
 
@@ -53,13 +62,13 @@ def main() -> int:
     from convert.choose import choose
     from convert.export import Job, export, widen
     from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer
+    from convert.own import load_model, own_run
     from convert.parity import prove
     from convert.report import write_report
     from convert.schemes import BASELINE, SCHEMES
     from convert.selective import DEBUGGED
     from convert.stats import CONFIDENCE, RULES, reference_figures
     from edge.files import whole
-    from train.keras import keras
     from train.measure import predict
 
     unknown = [name for name in options.scheme if name not in (*SCHEMES, "all")]
@@ -67,12 +76,14 @@ def main() -> int:
         raise UserError(f"--scheme: expected all or names out of {', '.join(SCHEMES)}, found {', '.join(unknown)}")
     wanted = list(SCHEMES) if "all" in options.scheme else [BASELINE, *options.scheme]
     schemes = [name for name in SCHEMES if name in wanted]
-    try:
-        model = keras.models.load_model(run.folder / MODEL, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise UserError(f"{run.folder / MODEL}: expected a Keras model: {error}") from error
+    model_path = run.folder / MODEL if run else options.run
+    run = run or own_run(options.data, options.spec, options.out)
+    model = load_model(model_path)
+    expected = (None, *run.spec.size, 3)
+    if model.input_shape != expected:
+        raise UserError(f"{model_path}: by its contract its input is {expected}, found {model.input_shape}")
 
-    folder = options.run / "export"
+    folder = run.folder / "export"
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
     calibration = choose_pictures(source, options.calibration)
     job = Job(widen(model), run.spec, run.train, calibration, options.tolerance)
@@ -90,7 +101,7 @@ def main() -> int:
             figures, scores[scheme] = prove(path, run, reference, options.tolerance)
         except Exception as error:  # whatever a converter or a runtime throws concerns this scheme alone
             if scheme == BASELINE:
-                raise UserError(f"{run.folder / MODEL}: the converter or every runtime refuses it: {error}") from error
+                raise UserError(f"{model_path}: the converter or every runtime refuses it: {error}") from error
             skipped[scheme] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             path.unlink(missing_ok=True)
             print(f"{scheme}: left out: {skipped[scheme]}", flush=True)
@@ -128,13 +139,14 @@ def main() -> int:
     print_table(variants, chosen["scheme"])
     print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}; see {folder / 'report.html'}")
     if not good and len(variants) > 1:
-        losses = ", ".join(f"{row['scheme']} {row['drop_points']:.2f}" for row in variants if row["scheme"] != BASELINE)
+        losses = ", ".join(
+            f"{row['scheme']} loses {row['drop_points']:.2f}" for row in variants if row["scheme"] != BASELINE
+        )
         untried = [name for name in ("selective-int8", "qat-int8", "int16x8", "float16") if name not in schemes]
         print(
-            f"the accuracy is not kept: points lost on {len(truth)} validation pictures, where {options.tolerance} are "
-            f"allowed: {losses}; best.tflite is the float model; try "
-            + (f"--scheme {' '.join(untried)}, or " if untried else "")
-            + "a higher --tolerance, or more pictures",
+            f"accuracy is not kept: {losses} points on {len(truth)} validation pictures, where {options.tolerance} are "
+            f"allowed; best.tflite is the float model; try {f'--scheme {chr(32).join(untried)}, ' if untried else ''}"
+            "a higher --tolerance, or more pictures",
             file=sys.stderr,
         )
         return 1

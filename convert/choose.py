@@ -6,30 +6,29 @@ from convert.schemes import BASELINE
 
 # A laptop orders latencies no finer than this; the device has other kernels. Within it the smaller file wins.
 EQUALLY_FAST = 1.25
-PREFER = ("speed", "size")
 
 
 def choose(variants: list[dict[str, Any]], tolerance: float, prefer: str = "speed") -> tuple[dict[str, Any], str, bool]:
-    """The variant for the device, a sentence that says why, and whether a quantized one was good enough.
+    """The variant for the device, a sentence that says why, and whether any quantized one was good enough.
 
-    Of the quantized variants that pass, the fastest, then the smallest (`prefer` "speed"), or the other way round
-    ("size"). If none passes, one that is undecided but measured within the tolerance; if there is none either, the
-    unquantized baseline.
+    Of all that pass, the fastest, then the smallest (`prefer` "speed"), or the other way round ("size"). If no
+    quantized one passes, those count that are undecided but were measured within the tolerance; if there are none
+    either, it is the unquantized baseline.
     """
     baseline = next(variant for variant in variants if variant["scheme"] == BASELINE)
     quantized = [variant for variant in variants if variant is not baseline]
     passed = [variant for variant in quantized if variant["verdict"] == "pass"]
     likely = [variant for variant in quantized if variant["verdict"] != "fail" and variant["drop_points"] <= tolerance]
-    candidates = passed or likely
-    if not candidates:
+    if not (passed or likely):
         return baseline, "no quantized variant keeps the accuracy", False
-    what = "that pass" if passed else "that are undecided with a measured drop within the tolerance"
+    candidates = [baseline, *(passed or likely)]
+    what = "pass" if passed else "are within the tolerance, if undecided"
     if prefer == "size":
         chosen = min(candidates, key=lambda variant: (variant["bytes"], variant["latency_ms"]["p50"]))
-        return chosen, f"the smallest of {len(candidates)} {what}", True
+        return chosen, f"the smallest of {len(candidates)} that {what}", True
     fastest = min(variant["latency_ms"]["p50"] for variant in candidates)
     fast = [variant for variant in candidates if variant["latency_ms"]["p50"] <= EQUALLY_FAST * fastest]
     chosen = min(fast, key=lambda variant: variant["bytes"])
     if len(fast) == 1:
-        return chosen, f"the fastest of {len(candidates)} {what}", True
-    return chosen, f"the smallest of the {len(fast)} about equally fast ones among {len(candidates)} {what}", True
+        return chosen, f"the fastest of {len(candidates)} that {what}", True
+    return chosen, f"the smallest of {len(fast)} that are about equally fast, of {len(candidates)} that {what}", True

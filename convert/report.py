@@ -108,7 +108,7 @@ def _tradeoff(report: dict[str, Any]) -> str:
 
 
 def _readable_ticks(axis: Any, values: list[float]) -> None:
-    low, high = min(values) / 1.3, max(values) * 1.3
+    low, high = max(min(values), 0.01) / 1.3, max(*values, 0.01) * 1.3
     steps = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]
     axis.set_xlim(low, high)
     axis.set_xticks([step for step in steps if low <= step <= high])

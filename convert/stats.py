@@ -8,7 +8,7 @@ import numpy as np
 
 CONFIDENCE = 0.90  # of the two-sided interval, so 95 % on either side of it
 BINS = 15  # of the calibration error, as in Guo et al. (2017)
-SAME_SCORES = 1e-3  # a variant that never strays further from the reference is the same model
+SAME_SCORES = 1e-3  # a variant that never strays further, and never to another label, is the same model
 MOST_PICTURES = 10**7
 
 
@@ -66,7 +66,7 @@ def drop_interval(lost: float, won: float, pictures: float) -> tuple[float, floa
 
 def verdict(figures: dict[str, Any], pictures: int, tolerance: float) -> str:
     """ "pass", "fail", or "undecided: N more pictures needed", by the rules of `RULES`."""
-    if figures["score_change"]["largest"] < SAME_SCORES:
+    if figures["agreement"] == 1 and figures["score_change"]["largest"] < SAME_SCORES:
         return "pass"
     low, high = figures["drop_interval_points"]
     if high <= tolerance:
@@ -79,7 +79,7 @@ def verdict(figures: dict[str, Any], pictures: int, tolerance: float) -> str:
 RULES = f"""\
 The drop is the accuracy of the Keras model less that of the variant, on the same validation pictures, in percentage
 points. Its {CONFIDENCE:.0%} interval comes from the pictures that only one of the two has right (Bonett & Price 2012).
-pass: the whole interval lies within the tolerance, or no score differs by {SAME_SCORES} or more.
+pass: the whole interval lies within the tolerance, or no label changed and no score by {SAME_SCORES} or more.
 fail: the whole interval lies above the tolerance.
 undecided: the interval holds the tolerance; the number says how many more pictures would settle it, if they changed
 their answers as often as these did."""

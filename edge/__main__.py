@@ -1,9 +1,13 @@
 """Classifies pictures and live frames with a `.tflite` file.
 
 python -m edge classify best.tflite horse.jpg human.jpg
-python -m edge run best.tflite --source 0 --window
+python -m edge run best.tflite --source 0 --preview 8080
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
+python -m edge run --list-sources
+python -m edge collect --label horse --source 0 --out photos --count 50
+python -m edge bench best.tflite
 python -m edge info best.tflite
+python -m edge selftest ~/frostlite/current
 """
 
 import argparse
@@ -11,38 +15,157 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from edge.cli import number, run_command
 from edge.errors import UserError
+from edge.sinks import SINKS
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m edge", description="Classify pictures and live frames.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|bench|info|selftest")
+    model, how, camera = model_options(), classify_options(), camera_options()
 
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file")
-    how = argparse.ArgumentParser(add_help=False)
-    how.add_argument("--threads", metavar="N", type=number(int, 1, 64), help="default: one per core")
-    how.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
-    how.add_argument("--top-k", metavar="N", type=number(int, 1), default=3, help="labels to tell; default: 3")
-    how.add_argument("--json", action="store_true", help="one JSON object a picture or frame on standard output")
-
-    run = commands.add_parser("run", parents=[model, how], help="classify the frames of a camera, video or folder")
-    run.add_argument("--source", default="0", help="camera number, /dev/videoN, video, folder or pattern; default: 0")
-    run.add_argument("--record", metavar="FILE", type=Path, help="write an annotated video (.mp4 or .avi)")
-    run.add_argument("--sheet", metavar="FILE", type=Path, help="write a picture of annotated frames side by side")
-    run.add_argument("--window", action="store_true", help="show the annotated frames; q ends")
+    run = commands.add_parser(
+        "run", parents=[model, how, camera], help="classify the frames of a camera, video or folder"
+    )
+    run.add_argument(
+        "--smooth",
+        metavar="HOW",
+        help="none, weight of the newest frame, or votes as 3/5; default: 0.3 live, else none",
+    )
+    run.add_argument(
+        "--hysteresis",
+        metavar="SCORE",
+        type=number(float, 0, 1),
+        default=0.1,
+        help="lead that a new label needs; default: 0.1",
+    )
+    for name, kind in SINKS.items():
+        value: dict[str, Any] = {"action": "store_true"} if kind.metavar is None else {"metavar": kind.metavar}
+        run.add_argument(f"--{name}", help=kind.help, **value)
+    run.add_argument(
+        "--save-dir", metavar="DIR", default="collected", help="where the page's button saves; default: collected"
+    )
     run.set_defaults(function=run_live)
 
     classify = commands.add_parser("classify", parents=[model, how], help="one line an image")
     classify.add_argument("images", metavar="IMAGE", nargs="+", type=Path)
     classify.set_defaults(function=classify_images)
 
+    collect = commands.add_parser("collect", parents=[camera], help="save frames under a label, to train on")
+    collect.add_argument("--label", required=True, help="what the frames show")
+    collect.add_argument("--out", metavar="DIR", required=True, type=Path, help="writes DIR/LABEL/TIME.jpg")
+    collect.add_argument(
+        "--count", metavar="N", type=number(int, 1), help="a burst of N frames; default: one for each Enter"
+    )
+    collect.add_argument(
+        "--every", metavar="SECONDS", type=number(float, 0), default=0.5, help="pause within a burst; default: 0.5"
+    )
+    collect.add_argument("--preview", metavar="[HOST:]PORT", help="serve a page with the picture and a button")
+    collect.set_defaults(function=collect_frames)
+
+    bench = commands.add_parser("bench", parents=[model_options("+")], help="time per stage, cold start and memory")
+    bench.add_argument("--source", help="frames of this; default: a 640x480 pattern")
+    bench.add_argument("--frames", metavar="N", type=number(int, 10), default=100, help="default: 100")
+    bench.add_argument("--threads", metavar="N", type=number(int, 1, 64), nargs="+", help="default: 1 to all cores")
+    bench.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
+    bench.add_argument("--json", action="store_true", help="one JSON object with everything")
+    bench.set_defaults(function=bench_models)
+
     info = commands.add_parser("info", parents=[model], help="what the model says of itself")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(function=show_info)
+
+    test = commands.add_parser("selftest", help="whether this machine gives the scores that a bundle carries")
+    test.add_argument("bundle", metavar="BUNDLE", type=Path, help="folder of an unpacked bundle")
+    test.add_argument("--runtime", metavar="NAME", help="default: the first found")
+    test.add_argument("--json", action="store_true", help="as JSON")
+    test.set_defaults(function=run_selftest)
     return parser.parse_args()
+
+
+def model_options(count: str | None = None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("model", metavar="MODEL", type=Path, nargs=count, help="a .tflite file")
+    foreign = parser.add_argument_group("a model that FrostLite did not make, as far as it does not say itself")
+    foreign.add_argument("--labels", metavar="FILE", help="one label a line")
+    foreign.add_argument("--mean", metavar="X[,X,X]", type=numbers, help="of pixels, in RGB order")
+    foreign.add_argument("--std", metavar="X[,X,X]", type=numbers, help="of pixels; the input is (pixel - mean) / std")
+    foreign.add_argument("--resize", choices=("stretch", "crop", "pad"), help="how frames fit the input")
+    return parser
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def classify_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--threads", metavar="N", type=number(int, 1, 64), help="default: one per core")
+    parser.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
+    parser.add_argument("--top-k", metavar="N", type=number(int, 1), default=3, help="labels to tell; default: 3")
+    parser.add_argument(
+        "--threshold", metavar="SCORE", type=number(float, 0, 1), help="below it: unknown; default: the model's"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a picture or frame on standard output")
+    return parser
+
+
+def camera_options() -> argparse.ArgumentParser:
+    from edge.view import parse_region
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--source",
+        default="0",
+        help="0, /dev/video2, picamera2[:N], rtsp://…, http://…, - (JPEGs), test:, video, folder, pattern; default: 0",
+    )
+    parser.add_argument(
+        "--list-sources", action=ListSources, nargs=0, help="name the cameras with their modes, and end"
+    )
+    parser.add_argument(
+        "--width", metavar="PX", type=number(int, 16, 16384), help="asked of a camera, as --height and --fps"
+    )
+    parser.add_argument("--height", metavar="PX", type=number(int, 16, 16384))
+    parser.add_argument("--fps", metavar="N", type=number(float, 0.1, 1000))
+    parser.add_argument(
+        "--fourcc", metavar="CODE", type=four_letters, help="pixel format asked of a USB camera; default: MJPG"
+    )
+    parser.add_argument(
+        "--rotate",
+        metavar="DEGREES",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        help="turn the frames clockwise: 90, 180, 270",
+    )
+    parser.add_argument("--mirror", action="store_true", help="left and right change places")
+    parser.add_argument("--roi", metavar="X,Y,W,H", type=parse_region, help="take this part of the turned frame only")
+    return parser
+
+
+def four_letters(text: str) -> str:
+    if len(text) != 4 or not text.isascii() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"expected four letters as MJPG or YUYV, found {text!r}")
+    return text
+
+
+class ListSources(argparse.Action):
+    """Like --help: prints and ends, whatever else is missing."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from edge.cameras import list_sources
+
+        found = list_sources()
+        for camera in found:
+            print(f"{camera.source:<14} {camera.name}")
+            for mode in camera.modes:
+                print(f"{'':<14}   {mode}")
+        if not found:
+            print("no camera found; --source test: gives a moving pattern", file=sys.stderr)
+        parser.exit()
 
 
 def main() -> int:
@@ -50,22 +173,69 @@ def main() -> int:
     return options.function(options)
 
 
-def run_live(options: argparse.Namespace) -> int:
-    from edge.classifier import Classifier
-    from edge.live import run, tell
-    from edge.sinks import JsonLines, Recorder, Sheet, Sink, Terminal, Window
-    from edge.sources import open_source
+def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
+    """Read the model; one without a contract gets it from its metadata and the flags."""
+    from edge.contract import read_model
 
-    with Classifier(options.model, threads=options.threads, runtime=options.runtime, top_k=options.top_k) as classifier:
-        sinks: list[Sink] = [JsonLines() if options.json else Terminal()]
-        if options.window:
-            sinks.append(Window())
-        source = open_source(options.source)
-        if options.record:
-            sinks.append(Recorder(options.record, source.fps or 10))
-        if options.sheet:
-            sinks.append(Sheet(options.sheet))
-        summary = run(classifier, source, sinks)
+    path = path or options.model
+    file = read_model(path)
+    given = {name: getattr(options, name) for name in ("labels", "mean", "std", "resize")}
+    given = {name: value for name, value in given.items() if value}
+    if file.spec is not None:
+        if given:
+            raise UserError(f"{path}: it says itself what it takes; expected no --{' --'.join(given)}")
+        return file
+    from edge.foreign import adopt
+
+    return adopt(file, runtime=getattr(options, "runtime", None), **given)
+
+
+def open_classifier(options: argparse.Namespace) -> Any:
+    from edge.classifier import Classifier
+
+    return Classifier(
+        open_model(options),
+        threads=options.threads,
+        runtime=options.runtime,
+        top_k=options.top_k,
+        threshold=options.threshold,
+    )
+
+
+def run_live(options: argparse.Namespace) -> int:
+    from edge.live import run, tell
+    from edge.queued import Queued
+    from edge.sinks import JsonLines, Sink, Terminal
+    from edge.smoothing import parse_smoothing
+    from edge.sources import Mode, open_source
+    from edge.view import make_view
+    from edge.watchdog import watchdogs
+
+    if options.smooth is not None:
+        parse_smoothing(options.smooth)  # a wrong flag is told before anything is opened
+    with open_classifier(options) as classifier:
+        asked = Mode(options.width, options.height, options.fps, options.fourcc)
+        source = open_source(options.source, asked)
+        sinks: list[Sink] = [*watchdogs()]
+        try:
+            if source.live:
+                print(
+                    f"{source.name}: {source.mode or 'open'}{f' (asked: {asked})' if asked != Mode() else ''}",
+                    file=sys.stderr,
+                )
+            sinks.append(Queued("stdout", JsonLines() if options.json else Terminal(), wait=not source.live))
+            for name, kind in SINKS.items():
+                if getattr(options, name.replace("-", "_")):
+                    sink = kind.open(options, classifier, source)
+                    sinks.append(sink if kind.direct else Queued(name, sink, wait=not source.live))
+        except BaseException:
+            source.close()
+            for opened in sinks:
+                opened.close()
+            raise
+        smooth = parse_smoothing(options.smooth or ("0.3" if source.live else "none"))
+        view = make_view(options.rotate, options.mirror, options.roi)
+        summary = run(classifier, source, sinks, view=view, smooth=smooth, hysteresis=options.hysteresis)
     tell(summary, source.skipped)
     if source.skipped and not summary["frames"]:
         raise UserError(f"--source: {options.source}: no readable picture in it")
@@ -73,12 +243,11 @@ def run_live(options: argparse.Namespace) -> int:
 
 
 def classify_images(options: argparse.Namespace) -> int:
-    from edge.classifier import Classifier
     from edge.pictures import read_picture
     from edge.sinks import as_json
 
     failed = 0
-    with Classifier(options.model, threads=options.threads, runtime=options.runtime, top_k=options.top_k) as classifier:
+    with open_classifier(options) as classifier:
         for path in options.images:
             try:
                 result = classifier.classify(read_picture(path))
@@ -89,16 +258,26 @@ def classify_images(options: argparse.Namespace) -> int:
             if options.json:
                 print(json.dumps(as_json(0, str(path), result), ensure_ascii=False), flush=True)
             else:
-                print(f"{path}: " + "  ".join(f"{label} {score:.1%}" for label, score in result.top), flush=True)
+                unknown = "" if result.label == result.top[0][0] else f"{result.label}  "
+                scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
+                print(f"{path}: {unknown}{scores}", flush=True)
     return 2 if failed else 0
 
 
-def show_info(options: argparse.Namespace) -> int:
-    from edge.contract import read_model
+def collect_frames(options: argparse.Namespace) -> int:
+    from edge.collect import collect
 
-    file = read_model(options.model)
-    if file.spec is None:
-        raise UserError(f"{options.model}: expected a model with labels and preprocessing in it (frostlite.json)")
+    return collect(options)
+
+
+def bench_models(options: argparse.Namespace) -> int:
+    from edge.bench import bench
+
+    return bench(options, [open_model(options, path) for path in options.model])
+
+
+def show_info(options: argparse.Namespace) -> int:
+    file = open_model(options)
     facts = {"file": str(options.model), "bytes": options.model.stat().st_size, **asdict(file.spec)}
     if options.json:
         print(json.dumps(facts, ensure_ascii=False))
@@ -106,6 +285,23 @@ def show_info(options: argparse.Namespace) -> int:
         for name, value in facts.items():
             print(f"{name:<13} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     return 0
+
+
+def run_selftest(options: argparse.Namespace) -> int:
+    from edge.selftest import TOLERANCE, selftest
+
+    found = selftest(options.bundle, options.runtime)
+    if options.json:
+        print(json.dumps(asdict(found)))
+    else:
+        print(
+            f"self-test: {found.pictures - len(found.failures)} of {found.pictures} pictures as expected with "
+            f"{found.runtime}; {found.identical} to the last bit, largest difference {found.largest:.4f} "
+            f"(allowed: {TOLERANCE}), {found.tensors} input tensors to the last bit"
+        )
+        for failure in found.failures:
+            print(f"self-test failed: {failure}", file=sys.stderr)
+    return 1 if found.failures else 0
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """Frame in, label out."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from edge.contract import ModelSpec, read_model
+from edge.contract import ModelFile, ModelSpec, read_model
 from edge.errors import UserError
 from edge.interpreter import Interpreter
 from edge.preprocess import prepare
+
+UNKNOWN = "unknown"  # what is said when no score reaches the threshold
 
 
 @dataclass(frozen=True)
@@ -18,26 +21,30 @@ class Result:
     """What the model says of one frame.
 
     Attributes:
-        label: the best label.
-        score: its score, 0 to 1.
+        label: the best label, or "unknown" if its score is below the threshold.
+        score: the best score, 0 to 1.
         top: the best labels with their scores, best first.
         ms: milliseconds of each stage: "preprocess", "invoke" and "total".
+        scores: of all labels in the order of the contract, float32 (labels,).
     """
 
     label: str
     score: float
     top: tuple[tuple[str, float], ...]
     ms: dict[str, float]
+    scores: np.ndarray = field(repr=False, compare=False)
 
 
 class Classifier:
     """A model with its contract, ready to classify frames.
 
     Args:
-        model: path of a `.tflite` file.
+        model: path of a `.tflite` file, or one that was read. One that carries no contract is taken by its standard
+            metadata; what these do not say, `edge.foreign.adopt` takes as arguments.
         threads: for the runtime; None for one per core.
         runtime: "ai-edge-litert", "tflite-runtime" or "tensorflow"; None for the first that is installed.
         top_k: how many labels a result carries.
+        threshold: the smallest score for an answer other than "unknown"; None for that of the contract.
 
     Raises:
         UserError: if the model is missing, damaged, or does not fit its contract.
@@ -49,14 +56,24 @@ class Classifier:
     """
 
     def __init__(
-        self, model: str | Path, *, threads: int | None = None, runtime: str | None = None, top_k: int = 5
+        self,
+        model: str | Path | ModelFile,
+        *,
+        threads: int | None = None,
+        runtime: str | None = None,
+        top_k: int = 5,
+        threshold: float | None = None,
     ) -> None:
-        file = read_model(model)
+        file = model if isinstance(model, ModelFile) else read_model(model)
         if file.spec is None:
-            raise UserError(f"{file.path}: expected a model with labels and preprocessing in it (frostlite.json)")
+            from edge.foreign import adopt
+
+            file = adopt(file, runtime=runtime)
+        assert file.spec is not None
         self.path = file.path
         self.spec: ModelSpec = file.spec
         self.top_k = top_k
+        self.threshold = self.spec.threshold if threshold is None else threshold
         try:
             self.interpreter = Interpreter(file.graph, threads, runtime)
         except UserError as error:
@@ -74,22 +91,28 @@ class Classifier:
         """Scores of all labels, float32 (labels,), that sum to 1, for a BGR uint8 frame (height, width, 3)."""
         return self._finish(self.interpreter.invoke(prepare(frame, self.spec, self.interpreter.input)))
 
-    def classify(self, frame: np.ndarray) -> Result:
-        """Classify a BGR uint8 frame (height, width, 3)."""
+    def classify(self, frame: np.ndarray, smooth: Callable[[np.ndarray], np.ndarray] | None = None) -> Result:
+        """Classify a BGR uint8 frame (height, width, 3).
+
+        `smooth` takes the scores of this frame, float32 (labels,), and gives those to answer by; see `edge.smoothing`.
+        """
         start = time.perf_counter()
         tensor = prepare(frame, self.spec, self.interpreter.input)
         prepared = time.perf_counter()
         output = self.interpreter.invoke(tensor)
         invoked = time.perf_counter()
         scores = self._finish(output)
+        if smooth is not None:
+            scores = smooth(scores)
         best = np.argsort(-scores, kind="stable")[: self.top_k]
         top = tuple((self.spec.labels[index], float(scores[index])) for index in best)
+        label, score = top[0]
         ms = {
             "preprocess": (prepared - start) * 1e3,
             "invoke": (invoked - prepared) * 1e3,
             "total": (time.perf_counter() - start) * 1e3,
         }
-        return Result(*top[0], top, ms)
+        return Result(label if score >= self.threshold else UNKNOWN, score, top, ms, scores)
 
     def close(self) -> None:
         """Give the runtime's memory back; the classifier cannot be used afterwards."""

@@ -21,6 +21,7 @@ RESIZE_MODES = ("stretch", "crop", "pad")
 OUTPUTS = ("probabilities", "logits")
 MAX_MODEL_BYTES = 1 << 30
 MAX_SPEC_BYTES = 1 << 20
+MAX_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class ModelSpec:
         resize: how a frame of another shape is brought to `size`: "stretch" it, "crop" the middle, or "pad" it.
         mean, std: per channel in RGB order, in pixel units: the float input is (pixel - mean) / std.
         output: "probabilities" (they sum to 1) or "logits".
-        temperature: the logits are divided by it before the softmax.
+        temperature: the logits are divided by it before the softmax; a graph that gives "probabilities" has done so.
         threshold: the smallest top score, 0 to 1, for an answer other than "unknown".
         backbone, scheme: names, for people.
         graph_sha256: of the flatbuffer part of the file, hexadecimal; empty outside a `.tflite` file.
-        provenance: JSON values that say where the model comes from.
+        provenance: JSON values that say where the model comes from; "threshold" in it: what was measured of that.
 
     Raises:
         ValueError: for a value outside of what is said above.
@@ -99,11 +100,19 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A `.tflite` file that was read and checked: its name, the bytes of its graph, and its contract if it has one."""
+    """A `.tflite` file that was read and checked.
+
+    Attributes:
+        path: its name.
+        graph: the flatbuffer, for a runtime.
+        spec: its contract, if it has one.
+        files: the small files behind the flatbuffer, by name.
+    """
 
     path: Path
     graph: bytes
     spec: ModelSpec | None
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def read_model(path: str | Path) -> ModelFile:
@@ -126,7 +135,7 @@ def read_model(path: str | Path) -> ModelFile:
         raise UserError(f"{path}: damaged, its associated files cannot be read: {error}") from error
     graph = data[:end]
     if SPEC_FILE not in files:
-        return ModelFile(path, graph, None)
+        return ModelFile(path, graph, None, files)
     try:
         spec = ModelSpec.from_json(files[SPEC_FILE])
     except (ValueError, RecursionError) as error:
@@ -136,7 +145,7 @@ def read_model(path: str | Path) -> ModelFile:
         raise UserError(
             f"{path}: damaged or changed: expected a graph with SHA-256 {spec.graph_sha256 or 'unknown'}, found {found}"
         )
-    return ModelFile(path, graph, spec)
+    return ModelFile(path, graph, spec, files)
 
 
 def _associated_files(data: bytes) -> tuple[int, dict[str, bytes]]:
@@ -144,14 +153,14 @@ def _associated_files(data: bytes) -> tuple[int, dict[str, bytes]]:
     if b"PK\x05\x06" not in data[-(1 << 16) :]:
         return len(data), {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
+        entries = archive.infolist()[:MAX_FILES]
         end = min((entry.header_offset for entry in entries), default=len(data))
         files = {}
         for entry in entries:
-            if entry.filename in (SPEC_FILE, LABELS_FILE):
-                if entry.file_size > MAX_SPEC_BYTES:
-                    raise ValueError(f"{entry.filename} has {entry.file_size} bytes")
+            if entry.file_size <= MAX_SPEC_BYTES:
                 files[entry.filename] = archive.read(entry)
+            elif entry.filename == SPEC_FILE:
+                raise ValueError(f"{entry.filename} has {entry.file_size} bytes")
     return end, files
 
 

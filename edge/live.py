@@ -5,56 +5,87 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
+import numpy as np
+
 from edge.classifier import Classifier
-from edge.sinks import Sink
+from edge.sinks import Ended, Moment, Sink
+from edge.smoothing import Stable
 from edge.sources import Source
 
 _WINDOW = 30  # frames over which the rate is told; no memory grows with the number of frames
+HYSTERESIS = 0.1  # how much better a new label must be than the one that stands
 
 
-def run(classifier: Classifier, source: Source, sinks: Sequence[Sink]) -> dict[str, float]:
+def run(
+    classifier: Classifier,
+    source: Source,
+    sinks: Sequence[Sink],
+    *,
+    view: Callable[[np.ndarray], np.ndarray] | None = None,
+    smooth: Callable[[np.ndarray], np.ndarray] | None = None,
+    hysteresis: float = HYSTERESIS,
+) -> dict[str, float]:
     """Classify every frame that the source gives and hand it to every sink. Closes source and sinks in any case.
 
+    Args:
+        view: what is done to a frame before the model and the viewers see it, see `edge.view`.
+        smooth: what is done to the scores over time, see `edge.smoothing`.
+        hysteresis: how much better, 0 to 1, a new label must be than the one that stands.
+
     Returns:
-        "frames", "seconds", "fps", "dropped", and the median milliseconds of the last frames by stage.
+        "frames", "seconds", "fps", "dropped", "lost" (moments that sinks did not take), and the median milliseconds of
+        the last frames by stage.
     """
     started = time.perf_counter()
     ends: deque[float] = deque(maxlen=_WINDOW)
     recent: deque[dict[str, float]] = deque(maxlen=_WINDOW)
+    stable = Stable(classifier.spec.labels, classifier.threshold, hysteresis)
     frames = 0
     try:
-        with _termination():
+        with termination():
             for frame in source:
-                result = classifier.classify(frame.image)
+                if frame is None:
+                    for sink in sinks:
+                        sink.tick()
+                    continue
+                if view is not None:
+                    frame = replace(frame, image=view(frame.image))
+                result = classifier.classify(frame.image, smooth)
                 ends.append(time.perf_counter())
                 recent.append(result.ms)
                 frames += 1
                 spent = ends[-1] - (ends[0] if len(ends) > 1 else started)
                 fps = max(1, len(ends) - 1) / max(spent, 1e-9)
+                event = stable.update(result.scores)
+                lost = sum(sink.lost for sink in sinks)
+                moment = Moment(frame, result, stable.label, event, fps, source.dropped, lost, time.time())
                 for sink in sinks:
-                    sink.write(frame, result, fps)
-    except KeyboardInterrupt:
-        pass  # the usual way to end a live run
+                    sink.write(moment)
+    except (KeyboardInterrupt, Ended):
+        pass  # the usual ways to end a live run
     finally:
-        for closing in (source, *sinks):
-            closing.close()
-    seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        source.close()
+        for sink in sinks:
+            sink.close()
     stages = {stage: statistics.median(ms[stage] for ms in recent) for stage in (recent[-1] if recent else ())}
     return {
         "frames": frames,
         "seconds": seconds,
         "fps": frames / seconds,
         "dropped": source.dropped,
+        "lost": sum(sink.lost for sink in sinks),
         **stages,
     }
 
 
 @contextmanager
-def _termination() -> Iterator[None]:
+def termination() -> Iterator[None]:
     """SIGTERM, by which a service is stopped, ends the loop just as Ctrl-C does."""
 
     def stop(number: int, stack: FrameType | None) -> None:
@@ -72,8 +103,9 @@ def tell(summary: dict[str, float], skipped: Sequence[str]) -> None:
     stages = ", ".join(f"{name} {summary[name]:.1f}" for name in ("preprocess", "invoke", "total") if name in summary)
     for line in skipped[:10]:
         print(f"skipped {line}", file=sys.stderr)
+    lost = f", {summary['lost']:.0f} lost by sinks" if summary["lost"] else ""
     print(
         f"{summary['frames']:.0f} frames in {summary['seconds']:.1f} s ({summary['fps']:.1f} frames/s), "
-        f"{summary['dropped']:.0f} dropped, {len(skipped)} unreadable; median ms: {stages or 'none'}",
+        f"{summary['dropped']:.0f} dropped, {len(skipped)} unreadable{lost}; median ms: {stages or 'none'}",
         file=sys.stderr,
     )

@@ -69,13 +69,21 @@ def picture_format(data: bytes) -> str:
     raise ValueError(f"expected a JPEG, PNG, WebP or BMP picture, found {data[:8]!r}")
 
 
-def _whole_jpeg(data: bytes) -> bool:
-    """Whether the end marker of the picture itself is there: libjpeg fills what is missing with grey in silence."""
+def jpeg_end(data: bytes | bytearray) -> int | None:
+    """Where a JPEG that starts at the first byte ends, by its own markers; None if its end is not there.
+
+    Pictures inside its metadata do not confuse it. libjpeg fills what is missing with grey, in silence.
+
+    Raises:
+        ValueError: if it is damaged so that its end cannot be told.
+    """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xD9:
-            return True
+            return at + 2
+        if marker == 0xD8:
+            raise ValueError("damaged JPEG picture: another one starts within")
         if marker == 0xFF:  # fill byte
             at += 1
             continue
@@ -83,15 +91,15 @@ def _whole_jpeg(data: bytes) -> bool:
         if marker == 0xDA:  # entropy-coded data follow: up to the next marker that is no restart and no stuffing
             found = _JPEG_MARKER.search(data, at)
             if found is None:
-                return False
+                return None
             at = found.start()
-    return data[at : at + 2] == b"\xff\xd9"
+    return at + 2 if data[at : at + 2] == b"\xff\xd9" else None
 
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 _COMPLETE = {
-    "JPEG": _whole_jpeg,
+    "JPEG": lambda data: jpeg_end(data) is not None,
     "PNG": lambda data: b"IEND" in data[-(1 << 16) :],
     "WebP": lambda data: len(data) >= int.from_bytes(data[4:8], "little") + 8,
     "BMP": lambda data: len(data) >= int.from_bytes(data[2:6], "little"),

@@ -1,29 +1,73 @@
-"""Where results go: any number of sinks at once, each with `write` and `close`."""
+"""Where results go: any number of sinks at once, one table. What a sink costs, its own thread pays (edge.queued)."""
 
+import csv
+import importlib
 import json
 import os
 import sys
-from contextlib import ExitStack
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import cv2
-import numpy as np
-
-from edge.classifier import Result
+from edge.classifier import Classifier, Result
 from edge.errors import UserError
-from edge.files import whole
-from edge.overlay import annotate, contact_sheet
-from edge.preprocess import resize
-from edge.sources import Frame
+from edge.smoothing import Event
+from edge.sources import Frame, Source
 
 
-class Sink(Protocol):
-    """Takes each frame with its result; `fps` is the rate of the last moments."""
+@dataclass(frozen=True)
+class Moment:
+    """One frame with all that is known of it.
 
-    def write(self, frame: Frame, result: Result, fps: float) -> None: ...
+    Attributes:
+        frame: as the model saw it: turned, mirrored and cut.
+        result: smoothed, if smoothing is on.
+        stable: the label that stands, which changes only with an event.
+        event: the change that came with this frame, if any.
+        fps: frames per second over the last moments.
+        dropped: frames that the source has dropped so far.
+        lost: moments that sinks have not taken so far.
+        time: seconds since 1970.
+    """
 
-    def close(self) -> None: ...
+    frame: Frame
+    result: Result
+    stable: str
+    event: Event | None
+    fps: float
+    dropped: int
+    lost: int
+    time: float
+
+
+class Ended(Exception):
+    """Raised by a sink through which the user ended the run: a window that was closed, a pipe whose reader went."""
+
+
+class Sink:
+    """Takes each frame with its result. To add one: a subclass, and a line in `SINKS`.
+
+    Attributes:
+        events_only: whether it only wants the moments that carry an event.
+        depth: how many moments may wait for it.
+        lost: moments that it did not take.
+    """
+
+    events_only = False
+    depth = 64
+    lost = 0
+
+    def write(self, moment: Moment) -> None:
+        raise NotImplementedError
+
+    def tick(self) -> None:
+        """Called about once a second while a live source has no frame. Only for sinks that are not queued."""
+
+    def close(self) -> None:
+        pass
 
 
 def as_json(frame_index: int, source: str, result: Result) -> dict[str, Any]:
@@ -38,113 +82,133 @@ def as_json(frame_index: int, source: str, result: Result) -> dict[str, Any]:
     }
 
 
-class JsonLines:
+def as_event(moment: Moment) -> dict[str, Any]:
+    """One event as the object that a broker, a web hook and a command get."""
+    assert moment.event is not None
+    return {
+        "time": iso_time(moment.time),
+        "source": moment.frame.source,
+        "frame": moment.frame.index,
+        "label": moment.event.label,
+        "previous": moment.event.previous,
+        "score": round(moment.event.score, 4),
+    }
+
+
+def iso_time(seconds: float) -> str:
+    """Seconds since 1970 as 2026-01-31T23:59:59.999+00:00."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+
+
+class JsonLines(Sink):
     """One JSON object a frame on standard output."""
 
-    def write(self, frame: Frame, result: Result, fps: float) -> None:
-        print(json.dumps(as_json(frame.index, frame.source, result), ensure_ascii=False), flush=True)
+    def write(self, moment: Moment) -> None:
+        value = as_json(moment.frame.index, moment.frame.source, moment.result)
+        value |= {"time": iso_time(moment.time), "stable": moment.stable, "event": moment.event is not None}
+        say(json.dumps(value, ensure_ascii=False) + "\n")
 
-    def close(self) -> None:
-        pass
 
-
-class Terminal:
+class Terminal(Sink):
     """One line a frame: rewritten in place on a terminal, else a line each."""
 
-    def write(self, frame: Frame, result: Result, fps: float) -> None:
+    def write(self, moment: Moment) -> None:
+        result = moment.result
         scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
         stages = ", ".join(f"{stage} {value:.1f}" for stage, value in result.ms.items())
-        line = f"{Path(frame.source).name} #{frame.index}: {scores}  ({fps:.1f} frames/s; ms: {stages})"
+        unknown = "" if result.label == result.top[0][0] else f"{result.label}: "
+        name = f"{Path(moment.frame.source).name} #{moment.frame.index}"
+        line = f"{name}: {unknown}{scores}  ({moment.fps:.1f} frames/s; ms: {stages})"
         if sys.stdout.isatty():
-            print(f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}", end="", flush=True)
+            say(f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}")
         else:
-            print(line, flush=True)
+            say(line + "\n")
 
     def close(self) -> None:
         if sys.stdout.isatty():
-            print()
+            say("\n")
 
 
-class Recorder:
-    """An annotated video. All frames get the size of the first; the file appears when it is complete."""
-
-    def __init__(self, path: Path, fps: float) -> None:
-        if path.suffix.lower() not in (".mp4", ".avi"):
-            raise UserError(f"--record: expected a name that ends in .mp4 or .avi, found {path}")
-        self.path, self.fps = path, fps
-        self._stack = ExitStack()
-        self._part = self._stack.enter_context(whole(path))
-        self._writer: cv2.VideoWriter | None = None
-
-    def write(self, frame: Frame, result: Result, fps: float) -> None:
-        if self._writer is None:
-            height, width = frame.image.shape[:2]
-            self.size = height - height % 2, width - width % 2  # encoders want even sides
-            code = cv2.VideoWriter.fourcc(*("mp4v" if self.path.suffix.lower() == ".mp4" else "MJPG"))
-            self._writer = cv2.VideoWriter(str(self._part), code, self.fps, self.size[::-1])
-            if not self._writer.isOpened():
-                raise UserError(f"--record: {self.path}: OpenCV cannot write this video")
-        image = frame.image if frame.image.shape[:2] == self.size else resize(frame.image, self.size, "pad")
-        self._writer.write(annotate(image, result, f"{result.ms['total']:.0f} ms"))
-
-    def close(self) -> None:
-        if self._writer is None:
-            self._stack.pop_all()
-            self._part.unlink(missing_ok=True)
-            return
-        self._writer.release()
-        self._stack.close()
+def say(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:  # the reader went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Ended from error
 
 
-class Sheet:
-    """A picture of annotated frames side by side, spread evenly over the run however long it is."""
+class CsvFile(Sink):
+    """One row a frame, appended. A row that does not fit on the disk leaves no half of itself behind."""
 
-    MOST, COLUMNS, SIDE = 48, 8, 200
+    COLUMNS = ("time", "source", "frame", "label", "score", "stable", "event", "milliseconds")
 
     def __init__(self, path: Path) -> None:
-        if path.suffix.lower() not in (".png", ".jpg"):
-            raise UserError(f"--sheet: expected a name that ends in .png or .jpg, found {path}")
-        self.path = path
-        self._kept: list[np.ndarray] = []
-        self._seen, self._stride = 0, 1
-
-    def write(self, frame: Frame, result: Result, fps: float) -> None:
-        if self._seen % self._stride == 0:
-            if len(self._kept) == 2 * self.MOST:  # keep every other one, and from now on half as many
-                self._kept = self._kept[::2]
-                self._stride *= 2
-            if self._seen % self._stride == 0:
-                self._kept.append(annotate(resize(frame.image, (self.SIDE, self.SIDE), "pad"), result))
-        self._seen += 1
-
-    def close(self) -> None:
-        if not self._kept:
-            return
-        places = np.linspace(0, len(self._kept) - 1, min(self.MOST, len(self._kept))).round().astype(int)
-        with whole(self.path) as part:
-            cv2.imwrite(str(part), contact_sheet([self._kept[i] for i in places], self.COLUMNS, self.SIDE))
-
-
-class Window:
-    """A window on the screen; `q`, Escape or closing it ends the run."""
-
-    TITLE = "FrostLite"
-
-    def __init__(self) -> None:
-        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise UserError("--window: expected a display, found none (DISPLAY is not set); try --record out.mp4")
         try:
-            cv2.namedWindow(self.TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-        except cv2.error as error:
-            raise UserError(
-                "--window: this OpenCV was built without windows; try: pip uninstall -y opencv-python-headless; "
-                "pip install opencv-python"
-            ) from error
+            self._file = path.open("ab", buffering=0)
+            if self._file.tell() == 0:
+                self._append(self.COLUMNS)
+        except OSError as error:
+            raise UserError(f"--csv: {path}: expected a file to write, found: {error.strerror}") from error
 
-    def write(self, frame: Frame, result: Result, fps: float) -> None:
-        cv2.imshow(self.TITLE, annotate(frame.image, result, f"{fps:.0f} frames/s"))
-        if cv2.waitKey(1) & 0xFF in (27, ord("q")) or cv2.getWindowProperty(self.TITLE, cv2.WND_PROP_VISIBLE) < 1:
-            raise KeyboardInterrupt
+    def _append(self, row: tuple[Any, ...]) -> None:
+        text: list[str] = []
+        csv.writer(_Lines(text)).writerow(row)
+        data = "".join(text).encode()
+        before = os.fstat(self._file.fileno()).st_size
+        if self._file.write(data) != len(data):
+            self._file.truncate(before)
+            raise OSError("no space left for a row")
+
+    def write(self, moment: Moment) -> None:
+        result = moment.result
+        event = moment.event.label if moment.event else ""
+        self._append(
+            (
+                iso_time(moment.time), moment.frame.source, moment.frame.index, result.label, f"{result.score:.4f}",
+                moment.stable, event, f"{result.ms['total']:.2f}",
+            )
+        )  # fmt: skip
 
     def close(self) -> None:
-        cv2.destroyAllWindows()
+        self._file.close()
+
+
+class _Lines:
+    """What `csv.writer` takes for a file."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.write = lines.append
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of `SINKS`: what `--help` says of it, and what opens it from the options."""
+
+    metavar: str | None  # None: a flag without a value
+    help: str
+    open: Callable[[Namespace, Classifier, Source], Sink]
+    direct: bool = False  # cheap or bound to the main thread: called by the loop itself, without a queue
+
+
+def _later(place: str) -> Callable[[Namespace, Classifier, Source], Sink]:
+    """An opener that imports its module only when it is used, so that no run pays for sinks it does not have."""
+
+    def opener(options: Namespace, classifier: Classifier, source: Source) -> Sink:
+        module, _, name = place.partition(".")
+        return getattr(importlib.import_module(f"edge.{module}"), name)(options, classifier, source)
+
+    return opener
+
+
+SINKS: dict[str, Kind] = {
+    "csv": Kind("FILE", "append one row a frame", lambda options, classifier, source: CsvFile(Path(options.csv))),
+    "record": Kind("FILE", "write an annotated video (.mp4 or .avi)", _later("video.open_recorder")),
+    "sheet": Kind("FILE", "write a picture of annotated frames side by side", _later("video.open_sheet")),
+    "window": Kind(None, "show the annotated frames; q ends", _later("video.open_window"), direct=True),
+    "preview": Kind("[HOST:]PORT", "serve a page, and /metrics", _later("preview.open_preview"), direct=True),
+    "mqtt": Kind("URL", "publish events: mqtt://[user:pass@]host[:port][/topic]", _later("mqtt.open_mqtt")),
+    "webhook": Kind("URL", "POST each event as JSON", _later("hooks.open_webhook")),
+    "exec": Kind("COMMAND", "run a command for each event, as JSON on its input", _later("hooks.open_command")),
+    "save-uncertain": Kind("DIR", "keep frames that the model is not sure of", _later("collect.open_uncertain")),
+}  # fmt: skip

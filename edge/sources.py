@@ -1,13 +1,15 @@
 """Where frames come from: one grammar, one table. A file gives every frame, a live source always the newest.
 
-0, /dev/video2      a camera
-clip.mp4            a video file
-photos/, *.jpg      pictures
+0, /dev/video2               a camera that the kernel knows (USB)
+picamera2, picamera2:1       a ribbon-cable camera of a Raspberry Pi
+rtsp://…, http://…           a network camera
+-                            JPEGs on standard input: rpicam-vid -t 0 --codec mjpeg -o - | python -m edge run …
+test:                        a moving test pattern
+clip.mp4, photos/, *.jpg     a video, a folder of pictures, a pattern of file names
 """
 
 import glob
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.pictures import SUFFIXES, read_picture
+from edge.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Frame:
     Attributes:
         image: BGR uint8 (height, width, 3).
         index: its number within the source, from 0; a live source counts the frames it dropped too.
-        source: the file or camera it came from.
+        source: the file or camera it came from, without credentials.
         captured: when, by `time.monotonic()`.
     """
 
@@ -37,16 +40,51 @@ class Frame:
     captured: float
 
 
-class Pictures:
-    """Picture files, each one frame; one that cannot be read is named in `skipped` and left out."""
+@dataclass(frozen=True)
+class Mode:
+    """What is asked of a camera; None leaves a value to the camera. A source reports what it gave in the same form."""
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    fourcc: str | None = None
+
+    def __str__(self) -> str:
+        size = f"{self.width}x{self.height}" if self.width and self.height else ""
+        return " ".join(filter(None, (size, f"{self.fps:g} frames/s" if self.fps else "", self.fourcc)))
+
+
+class Source:
+    """Iterate over it for frames; close it afterwards.
+
+    Attributes:
+        live: whether it goes on without us: then it gives the newest frame, and None once a second while there is none.
+        mode: size and rate as the source reports them, as far as it knows.
+        dropped: frames that came and were not given out.
+        skipped: one line for each thing that could not be read.
+    """
 
     live = False
-    fps = 0.0
+    mode = Mode()
     dropped = 0
 
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.skipped: list[str] = []
+
+    def __iter__(self) -> Iterator[Frame | None]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class Pictures(Source):
+    """Picture files, each one frame; one that cannot be read is named in `skipped` and left out."""
+
+    def __init__(self, name: str, paths: list[Path]) -> None:
+        super().__init__(name)
+        self.paths = paths
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self.paths):
@@ -57,23 +95,17 @@ class Pictures:
                 continue
             yield Frame(image, index, str(path), time.monotonic())
 
-    def close(self) -> None:
-        pass
 
-
-class Video:
+class Video(Source):
     """A video file: every frame, in order."""
 
-    live = False
-    dropped = 0
-
     def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        self.skipped: list[str] = []
-        self._capture = cv2.VideoCapture(self.name)
+        super().__init__(str(path))
+        with quiet():
+            self._capture = cv2.VideoCapture(self.name)
         if not self._capture.isOpened():
             raise UserError(f"--source: {path}: expected a video that OpenCV can read")
-        self.fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.mode = capture_mode(self._capture)
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
@@ -90,97 +122,70 @@ class Video:
         self._capture.release()
 
 
-class Camera:
-    """A live camera. A thread reads all the time and keeps the newest frame, for the driver buffers old ones."""
-
-    live = True
-    WAIT = 5.0  # seconds without a frame before the camera counts as lost
-
-    def __init__(self, device: str) -> None:
-        self.name = device
-        self.skipped: list[str] = []
-        self._capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-        # MJPG before the size: raw frames of a USB camera do not fit through the bus at full rate.
-        self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        if not self._capture.isOpened():
-            raise UserError(f"--source: expected a camera at {device}, found none that opens")
-        self.fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.dropped = 0
-        self._newest: Frame | None = None
-        self._fresh = threading.Condition()
-        self._stop = False
-        self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        index = 0
-        while not self._stop:
-            found, image = self._capture.read()
-            if not found:
-                break
-            with self._fresh:
-                self.dropped += self._newest is not None
-                self._newest = Frame(image, index, self.name, time.monotonic())
-                self._fresh.notify()
-            index += 1
-        with self._fresh:
-            self._stop = True
-            self._fresh.notify()
-
-    def __iter__(self) -> Iterator[Frame]:
-        while True:
-            with self._fresh:
-                if not self._fresh.wait_for(lambda: self._newest is not None or self._stop, self.WAIT):
-                    raise UserError(f"--source: {self.name}: no frame for {self.WAIT:.0f} s")
-                frame, self._newest = self._newest, None
-            if frame is None:
-                return
-            yield frame
-
-    def close(self) -> None:
-        self._stop = True
-        self._thread.join(self.WAIT)
-        self._capture.release()
+def capture_mode(capture: cv2.VideoCapture) -> Mode:
+    """What OpenCV says that it reads."""
+    width, height, fps, code = (
+        capture.get(key)
+        for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS, cv2.CAP_PROP_FOURCC)
+    )
+    fourcc = int(max(code, 0)).to_bytes(4, "little").decode("ascii", "ignore").strip("\0 ")
+    return Mode(int(width) or None, int(height) or None, fps if 0 < fps < 1000 else None, fourcc or None)
 
 
-Source = Pictures | Video | Camera
-
-
-def _folder(text: str) -> Source:
+def _folder(text: str, mode: Mode) -> Source:
     paths = sorted(path for path in Path(text).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise UserError(f"--source: {text}: expected pictures in this folder, found none")
-    return Pictures(paths)
+    return Pictures(text, paths)
 
 
-def _glob(text: str) -> Source:
+def _glob(text: str, mode: Mode) -> Source:
     paths = sorted(Path(name) for name in glob.glob(text, recursive=True))
     if not paths:
         raise UserError(f"--source: {text}: expected files of this pattern, found none")
-    return Pictures(paths)
+    return Pictures(text, paths)
 
 
-def _file(text: str) -> Source:
+def _file(text: str, mode: Mode) -> Source:
     path = Path(text)
     if not path.is_file():
         raise UserError(f"--source: {text}: expected a camera, video, picture or folder, found nothing of that name")
-    return Pictures([path]) if path.suffix.lower() in SUFFIXES else Video(path)
+    return Pictures(text, [path]) if path.suffix.lower() in SUFFIXES else Video(path)
+
+
+def _live(name: str) -> Callable[[str, Mode], Source]:
+    def opener(text: str, mode: Mode) -> Source:
+        from edge import cameras
+
+        return cameras.Live(getattr(cameras, name), text, mode)
+
+    return opener
 
 
 # The first that matches opens it.
-SOURCES: tuple[tuple[Callable[[str], object], Callable[[str], Source]], ...] = (
-    (re.compile(r"\d+").fullmatch, lambda text: Camera(f"/dev/video{text}")),
-    (re.compile(r"/dev/video\d+").fullmatch, Camera),
+SOURCES: tuple[tuple[Callable[[str], object], Callable[[str, Mode], Source]], ...] = (
+    (re.compile(r"\d+|/dev/video\d+").fullmatch, _live("Kernel")),
+    (re.compile(r"picamera2(:\d+)?").fullmatch, _live("Ribbon")),
+    (re.compile(r"(?i)(rtsps?|https?)://.+").fullmatch, _live("Network")),
+    (re.compile(r"-").fullmatch, _live("StandardInput")),
+    (re.compile(r"test:").fullmatch, _live("TestPattern")),
     (lambda text: Path(text).is_dir(), _folder),
+    (lambda text: Path(text).is_file(), _file),
     (re.compile(r".*[*?\[]").match, _glob),
     (lambda text: True, _file),
 )
 
 
-def open_source(text: str) -> Source:
+def open_source(text: str, mode: Mode | None = None) -> Source:
     """Open what `--source` names.
 
     Raises:
         UserError: if there is nothing of that name, or it does not open.
     """
-    return next(opener for matches, opener in SOURCES if matches(text))(text)
+    return next(opener for matches, opener in SOURCES if matches(text))(text, mode or Mode())
+
+
+def without_credentials(address: str) -> str:
+    """An address as it may be printed: user, password and query, where keys are passed, replaced by stars."""
+    address = re.sub(r"(?<=://)[^/?#]*@", "***@", address)
+    return re.sub(r"[?#].*", "?***", address, flags=re.DOTALL) if "://" in address else address

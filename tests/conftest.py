@@ -98,3 +98,13 @@ def colour_run(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def colour_model(colour_run: Path) -> Path:
     """The int8 file of `colour_run`."""
     return colour_run / "export" / "int8.tflite"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of 32x32 pixels that was made by hand; see tests/device.py."""
+    from device import make_tiny_model
+
+    path = tmp_path_factory.mktemp("tiny") / "tiny.tflite"
+    make_tiny_model(path)
+    return path

@@ -26,6 +26,7 @@ from train.progress import say
 from train.report import confusion_matrix, draw_confusion, draw_curves, write_history
 from train.rundir import METRICS, MODEL, write_json, write_run
 from train.source import FeatureSource, PictureSource, Source
+from train.threshold import calibrate, fold_temperature, in_contract
 
 CHECKPOINT = "checkpoint.npz"
 _CHECKED = 16  # validation pictures that also go through the whole Keras model
@@ -132,6 +133,9 @@ def train_run(options: argparse.Namespace, data: Dataset, started: float) -> int
             worst = float(np.abs(whole_model - on_validation[some]).max())
             raise RuntimeError(f"features and Keras model disagree by {worst:.3f}")
     truth, predicted = ready.validation.labels, on_validation.argmax(axis=1)
+    calibration = calibrate(on_validation, truth)
+    fold_temperature(model, calibration.temperature)
+    spec = in_contract(spec, calibration)
     write_run(options.out, spec, data)
     with whole(options.out / MODEL) as part:
         model.save(part)

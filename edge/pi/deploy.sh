@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Brings a bundle to a Pi and installs it there, over plain ssh with your own ssh configuration.
+#
+#   edge/pi/deploy.sh user@host dist/frostlite-best.tar.gz
+#
+# The same command installs and updates; a bundle that is installed already is checked, not copied again.
+set -euo pipefail
+
+pi=${1:?expected user@host}
+archive=${2:?expected a bundle}
+case $pi in -*) echo "error: PI: expected user@host, found $pi" >&2; exit 2 ;; esac
+[ -f "$archive" ] || { echo "error: $archive: expected a bundle, found nothing" >&2; exit 2; }
+folder=$(basename "$archive" .tar.gz)
+version=$(tar xzOf "$archive" "$folder/VERSION")
+terminal=()
+[ -t 0 ] && terminal=(-t) # so that sudo may ask for a password there
+
+echo "$pi: looking"
+# shellcheck disable=SC2016 # $HOME is the one over there
+installed=$(ssh "$pi" 'cat "${FROSTLITE_HOME:-$HOME/frostlite}/current/VERSION" 2>/dev/null || true') || {
+  echo "error: $pi: no ssh connection; try: ssh $pi" >&2
+  exit 2
+}
+if [ "$installed" = "$version" ]; then
+  # shellcheck disable=SC2016
+  exec ssh "${terminal[@]}" "$pi" '"${FROSTLITE_HOME:-$HOME/frostlite}/current/install.sh"'
+fi
+echo "$pi: copying $version (there: ${installed:-nothing})"
+upload=$(ssh "$pi" mktemp -d /var/tmp/frostlite-XXXXXX)
+trap 'ssh "$pi" rm -rf "$upload"' EXIT
+scp "$archive" "$pi:$upload/bundle.tar.gz"
+ssh "$pi" tar xzf "$upload/bundle.tar.gz" -C "$upload"
+ssh "${terminal[@]}" "$pi" "$upload/$folder/install.sh"

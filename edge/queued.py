@@ -1,0 +1,72 @@
+"""A thread and a bounded queue before a sink, so that a slow or dead one never slows the frames."""
+
+import queue
+import sys
+import threading
+
+from edge.sinks import Ended, Moment, Sink
+
+
+class Queued(Sink):
+    """Hands moments on to a sink in a thread of its own.
+
+    When the queue is full, a live run loses the moment for this sink alone and counts it; a run through files waits,
+    for it should give every frame. An error of the sink loses the moment too, and is told once until it works again.
+
+    Attributes:
+        lost: moments that the sink did not take.
+    """
+
+    PATIENCE = 5.0  # seconds that the sink gets at the end for what still waits
+
+    def __init__(self, name: str, sink: Sink, wait: bool) -> None:
+        self.name, self.lost = name, 0
+        self._sink, self._wait = sink, wait
+        self._queue: queue.Queue[Moment | None] = queue.Queue(sink.depth)
+        self._ended = False
+        self._failing = False
+        self._hurry = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def write(self, moment: Moment) -> None:
+        if self._ended:
+            raise Ended
+        if self._sink.events_only and moment.event is None:
+            return
+        try:
+            self._queue.put(moment, block=self._wait)
+        except queue.Full:
+            self.lost += 1
+
+    def _work(self) -> None:
+        while (moment := self._queue.get()) is not None:
+            if self._ended or self._hurry.is_set():
+                self.lost += 1
+                continue
+            try:
+                self._sink.write(moment)
+                self._failing = False
+            except Ended:
+                self._ended = True
+            except Exception as error:  # whatever a sink does wrong, the frames go on
+                self.lost += 1
+                if not self._failing:
+                    print(f"{self.name}: {error or type(error).__name__}", file=sys.stderr, flush=True)
+                self._failing = True
+        try:
+            self._sink.close()
+        except Exception as error:
+            print(f"{self.name}: {error or type(error).__name__}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Let the sink take what waits, for a limited time, and close it."""
+        timer = threading.Timer(self.PATIENCE, self._hurry.set)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._queue.put(None, timeout=2 * self.PATIENCE)
+            self._thread.join(2 * self.PATIENCE)
+        except queue.Full:
+            self.lost += self._queue.qsize()
+        timer.cancel()

@@ -1,0 +1,104 @@
+"""Whether this machine gives the scores that another one measured.
+
+A bundle carries `model.tflite` and `selftest/`: a few lossless pictures and `expected.json`, which holds, for each
+runtime, the scores that the machine that made the bundle got.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.classifier import Classifier
+from edge.errors import UserError
+from edge.pictures import read_picture
+from edge.preprocess import prepare
+
+MODEL, FOLDER, EXPECTED = "model.tflite", "selftest", "expected.json"
+# Kernels of another processor add in another order: an int8 level inside the network may fall to the other side.
+# Wrong preprocessing, labels or weights change scores by far more.
+TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """This machine against the expected scores.
+
+    Attributes:
+        runtime: what ran the model here.
+        pictures: how many were compared.
+        tensors: how many gave the very same input tensor.
+        identical: how many gave the very same scores, bit for bit.
+        largest: the largest absolute difference of any score.
+        failures: one sentence for each picture whose label or scores are not the expected ones.
+    """
+
+    runtime: str
+    pictures: int
+    tensors: int
+    identical: int
+    largest: float
+    failures: tuple[str, ...]
+
+
+def measure(model: Path, pictures: Sequence[Path], runtime: str | None = None) -> dict[str, Any]:
+    """What this machine makes of the pictures.
+
+    Returns:
+        "runtime", its name; "scores", a list of floats a picture; "tensors", the SHA-256 of each input tensor.
+    """
+    scores, tensors = [], []
+    with Classifier(model, runtime=runtime) as classifier:
+        for path in pictures:
+            frame = read_picture(path)
+            tensor = prepare(frame, classifier.spec, classifier.interpreter.input)
+            tensors.append(hashlib.sha256(tensor.tobytes()).hexdigest())
+            scores.append([float(score) for score in classifier.scores(frame)])
+        return {"runtime": classifier.interpreter.runtime, "scores": scores, "tensors": tensors}
+
+
+def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
+    """Run the pictures of an unpacked bundle through its model and compare with the scores it carries.
+
+    Scores of the same runtime are expected where the bundle has them, else those of the first it has.
+
+    Raises:
+        UserError: if the folder is no bundle, or a part of it is missing or damaged.
+    """
+    file = bundle / FOLDER / EXPECTED
+    try:
+        expected = json.loads(file.read_bytes())
+        pictures = [bundle / FOLDER / name for name in expected["pictures"]]
+        measurements = {name: np.asarray(values, np.float32) for name, values in expected["scores"].items()}
+        tensors = list(expected["tensors"])
+    except OSError as error:
+        raise UserError(f"{file}: expected the self-test of a bundle, found {str(error.strerror).lower()}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file}: damaged: {type(error).__name__}: {error}") from error
+    here = measure(bundle / MODEL, pictures, runtime)
+    found = np.asarray(here["scores"], np.float32)
+    wanted = measurements.get(here["runtime"], next(iter(measurements.values()), None))
+    if wanted is None or wanted.shape != found.shape or len(tensors) != len(pictures):
+        raise UserError(f"{file}: expected scores of shape {found.shape}, found {getattr(wanted, 'shape', None)}")
+    difference = np.abs(found - wanted).max(axis=1)
+    failures = [
+        f"{picture.name}: expected {_numbers(want)}, found {_numbers(got)}"
+        for picture, want, got, gap in zip(pictures, wanted, found, difference, strict=True)
+        if not gap <= TOLERANCE
+    ]
+    return Comparison(
+        runtime=here["runtime"],
+        pictures=len(pictures),
+        tensors=sum(a == b for a, b in zip(tensors, here["tensors"], strict=True)),
+        identical=int((difference == 0).sum()),
+        largest=float(difference.max()),
+        failures=tuple(failures),
+    )
+
+
+def _numbers(scores: np.ndarray) -> str:
+    return "/".join(f"{score:.3f}" for score in scores[:8])

@@ -1,0 +1,68 @@
+"""What the tests of the device share: a model made by hand in a second, and a pattern to tell its labels by."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from conftest import ROOT
+
+SIDE = 32
+
+
+def make_tiny_model(path: Path) -> None:
+    """Mean red against mean blue: a classifier of 32x32 frames whose answer can be computed by hand."""
+    from convert.export import export
+    from edge.contract import ModelSpec
+    from train.keras import keras, layers
+
+    start = keras.Input((SIDE, SIDE, 3), batch_size=1)
+    x = layers.GlobalAveragePooling2D(name="features")(start)
+    logits = layers.Dense(2, name="logits")
+    outputs = layers.Activation("softmax", name="scores")(logits(x))
+    logits.set_weights([np.array([[0, 4], [0, 0], [4, 0]], np.float32), np.zeros(2, np.float32)])
+    spec = ModelSpec(("blue", "red"), (SIDE, SIDE), mean=(0, 0, 0), std=(255, 255, 255), backbone="by hand")
+    path.write_bytes(export(keras.Model(start, outputs), spec, "float32", []))
+
+
+def flat(red: int, blue: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A BGR uint8 frame of one colour."""
+    return np.full((*size, 3), (blue, 30, red), np.uint8)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    """Until it holds; an AssertionError if it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def process(*command: object, **options: object) -> Iterator[subprocess.Popen]:
+    """A process that is gone when the block ends."""
+    job = subprocess.Popen(list(map(str, command)), cwd=ROOT, **options)  # type: ignore[call-overload]
+    try:
+        yield job
+    finally:
+        if job.poll() is None:
+            job.send_signal(signal.SIGKILL)
+        job.wait(10)
+
+
+def edge(*arguments: object, **options: object) -> contextlib.AbstractContextManager[subprocess.Popen]:
+    """`python -m edge …` in the background, its two outputs as text."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {**os.environ}}
+    return process(sys.executable, "-m", "edge", *arguments, **{**pipes, **options})

@@ -1,0 +1,166 @@
+"""One command to a Pi: deploy, deploy again, a spoiled update, a good one, rollback; over a real sshd.
+
+The far end is this machine: what a Pi has besides (systemd as its first process, a camera) is not here.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convert.bundle import bundle, choose_pictures
+from edge.contract import append_files, read_model
+from tests.pi.ssh import Server, sshd
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with sshd(tmp_path_factory.mktemp("ssh") / "pi", "pi") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bundles(colour_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A bundle, a spoiled one (another model than the one that its self-test was measured with), and an update."""
+    out = tmp_path_factory.mktemp("dist")
+    exported = colour_run / "export"
+    pictures = choose_pictures(exported / "int8.tflite", None)
+    good = bundle(exported / "int8.tflite", pictures, out / "good")
+    update = bundle(exported / "float32.tflite", pictures, out / "update")
+
+    tree = out / "tree"
+    shutil.unpack_archive(good, tree, filter="data")
+    folder = tree / "frostlite-int8"
+    file = read_model(folder / "model.tflite")
+    assert file.spec
+    labels = tuple(reversed(file.spec.labels))
+    spoiled_spec = replace(file.spec, labels=labels, mean=(60.0, 60.0, 60.0))
+    (folder / "model.tflite").write_bytes(append_files(file.graph, spoiled_spec))
+    (folder / "VERSION").write_text("int8-spoiled\n")
+    spoiled = out / "spoiled" / "frostlite-int8.tar.gz"
+    spoiled.parent.mkdir()
+    subprocess.run(["tar", "czf", spoiled, "-C", tree, "frostlite-int8"], check=True)
+    return {"good": good, "update": update, "spoiled": spoiled}
+
+
+def deploy(pi: Server, archive: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "edge/pi/deploy.sh", pi.name, archive],
+        env={**pi.environment, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def tree(home: Path) -> dict[str, tuple[int, float]]:
+    """Every file of an installation with its size and time of change; byte code is no part of it."""
+    return {
+        str(path.relative_to(home)): (path.lstat().st_size, path.lstat().st_mtime)
+        for path in home.rglob("*")
+        if "__pycache__" not in path.parts and not path.is_dir() and path.name != ".lock"
+    }
+
+
+def test_deploy_update_spoil_and_roll_back(pi: Server, bundles: dict[str, Path], tmp_path: Path):
+    first = deploy(pi, bundles["good"])
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "installed: int8-" in first.stdout
+    version = (pi.home / "current").readlink()
+
+    # the program answers from the installed place
+    answer = subprocess.run(
+        ["ssh", pi.name, pi.home / "frostlite", "info", "--json"], env=pi.environment, capture_output=True
+    )
+    facts = json.loads(answer.stdout)
+    assert facts["file"] == str(pi.home / "current" / "model.tflite")
+    assert facts["labels"] == ["blue", "red"]
+
+    # a second deploy of the same bundle changes nothing
+    (pi.home / "frostlite.conf").write_text('FROSTLITE_OPTIONS="--source 2 --json"  # mine\n')
+    before = tree(pi.home)
+    again = deploy(pi, bundles["good"])
+    assert again.returncode == 0, again.stderr
+    assert "unchanged: int8-" in again.stdout
+    assert "copying" not in again.stdout
+    assert tree(pi.home) == before
+
+    # an update with a spoiled model rolls back and says so
+    spoiled = deploy(pi, bundles["spoiled"])
+    assert spoiled.returncode == 2
+    assert "int8-spoiled does not pass its self-test here; rolled back: int8-" in spoiled.stderr
+    assert (pi.home / "current").readlink() == version
+    assert not (pi.home / "versions" / "int8-spoiled").exists()
+
+    # a good update keeps the previous version, the environment and the settings
+    update = deploy(pi, bundles["update"])
+    assert update.returncode == 0, update.stderr
+    assert "installing packages" not in update.stdout
+    assert (pi.home / "current").readlink() != version
+    assert (pi.home / "previous").readlink() == version
+    assert "mine" in (pi.home / "frostlite.conf").read_text()
+
+    # and back by hand
+    back = subprocess.run(
+        ["ssh", pi.name, pi.home / "current" / "install.sh", "rollback"],
+        env=pi.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert back.returncode == 0, back.stderr
+    assert (pi.home / "current").readlink() == version
+
+    # nothing is left of the copying, and all goes away when told to
+    assert not list(Path("/var/tmp").glob("frostlite-*/bundle.tar.gz"))
+    gone = subprocess.run(
+        ["ssh", pi.name, pi.home / "current" / "install.sh", "uninstall"],
+        env=pi.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert gone.returncode == 0, gone.stderr
+    assert {path.name for path in pi.home.iterdir()} == {"frostlite.conf", ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"RUNTIME": "onnx"}, "onnx, Python 3"),  # no such runtime
+        ({"FROSTLITE_HOME": "/proc/nowhere"}, "expected a folder that can be written"),
+    ],
+)
+def test_what_is_missing_is_one_line(
+    bundles: dict[str, Path], tmp_path: Path, environment: dict[str, str], message: str
+):
+    shutil.unpack_archive(bundles["good"], tmp_path, filter="data")
+    job = subprocess.run(
+        [tmp_path / "frostlite-int8" / "install.sh"],
+        env={**os.environ, "FROSTLITE_HOME": str(tmp_path / "home"), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert job.returncode == 2
+    assert job.stderr.startswith("error: ")
+    assert message in job.stderr
+    assert not (tmp_path / "home" / "versions").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-oProxyCommand=touch /tmp/x", "x.tar.gz"], "expected user@host"),  # an option is no host
+        (["nowhere.invalid", "missing.tar.gz"], "expected a bundle"),
+    ],
+)
+def test_deploy_checks_its_arguments(arguments: list[str], message: str):
+    job = subprocess.run([ROOT / "edge/pi/deploy.sh", *arguments], capture_output=True, text=True)
+    assert job.returncode == 2
+    assert message in job.stderr

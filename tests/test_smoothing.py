@@ -1,0 +1,53 @@
+"""Smoothing and stable labels against arithmetic by hand."""
+
+import numpy as np
+import pytest
+
+from edge.errors import UserError
+from edge.smoothing import Stable, exponential, parse_smoothing, votes
+
+
+def scores(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def test_the_mean_starts_from_the_first_frame() -> None:
+    smooth = exponential(0.25)
+    assert smooth(scores(0.8, 0.2)) == pytest.approx([0.8, 0.2])
+    assert smooth(scores(0.0, 1.0)) == pytest.approx([0.6, 0.4])  # 0.8 - 0.8 / 4
+    assert smooth(scores(0.0, 1.0)) == pytest.approx([0.45, 0.55])
+
+
+def test_votes_want_so_many_of_the_last_frames() -> None:
+    smooth = votes(3, 4)
+    found = [smooth(frame).argmax() for frame in [scores(0.9, 0.1)] * 3 + [scores(0.2, 0.8)]]
+    assert found == [0, 0, 0, 0]  # one frame against three changes nothing
+    even = smooth(scores(0.2, 0.8))
+    assert even.max() < 0.5  # two against two: unknown under any threshold above an even chance
+    assert smooth(scores(0.2, 0.8)) == pytest.approx([0.2, 0.8])  # the mean of the winner's own frames
+
+
+@pytest.mark.parametrize("text", ["", "0", "1.5", "-1", "x", "3/2", "0/4", "1/", "nan", "2/5000"])
+def test_bad_smoothing_is_one_line(text: str) -> None:
+    with pytest.raises(UserError, match="--smooth"):
+        parse_smoothing(text)
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        ([0.9, 0.9, 0.9], ["cat"]),  # one event at the start, none while it stays
+        ([0.9, 0.46, 0.9], ["cat"]),  # the other leads by less than the hysteresis: no change
+        ([0.9, 0.10, 0.9], ["cat", "dog", "cat"]),  # by more: a change there and back
+        ([0.9, 0.58, 0.9], ["cat"]),  # below the threshold by less than the hysteresis: no unknown
+        ([0.55, 0.9], ["unknown", "cat"]),  # nothing stands yet: unknown, then the first label
+        ([0.9, 0.45, 0.45], ["cat", "unknown"]),  # no label any more
+    ],
+)
+def test_events_come_when_the_stable_label_changes(frames: list[float], expected: list[str]) -> None:
+    stable = Stable(("cat", "dog"), threshold=0.6, hysteresis=0.1)
+    if frames == [0.9, 0.46, 0.9]:
+        stable.threshold = 0.5
+    events = [event for frame in frames if (event := stable.update(scores(frame, 1 - frame)))]
+    assert [event.label for event in events] == expected
+    assert [event.previous for event in events] == ["", *expected[:-1]]

@@ -1,0 +1,247 @@
+"""Sources: the grammar, live ones that keep only the newest frame, and cameras that die and return."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, run_module
+from device import edge, flat, free_port, wait_for
+
+from edge import Classifier, cameras
+from edge.errors import UserError
+from edge.live import run
+from edge.pattern import draw, read_time
+from edge.sinks import Ended, Moment, Sink
+from edge.sources import Mode, open_source, without_credentials
+from edge.view import make_view, parse_region
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://bob:secret@cam.local/1", "rtsp://***@cam.local/1"),  # user and password
+        ("http://cam/video?user=bob&pwd=secret", "http://cam/video?***"),  # keys in the query
+        ("rtsp://b:s@e:cret@cam/x", "rtsp://***@cam/x"),  # an @ within the password
+        ("rtsp://cam.local:554/1", "rtsp://cam.local:554/1"),  # nothing to hide
+        ("/data/what?.jpg", "/data/what?.jpg"),  # a file name is no address
+    ],
+)
+def test_credentials_are_never_shown(address: str, shown: str) -> None:
+    assert without_credentials(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("0", "/dev/video0"),  # no such camera
+        ("picamera2:1", "apt install"),  # the library comes with the system
+        ("http://bob:secret@127.0.0.1:9/x", r"\*\*\*@127.0.0.1:9"),  # nobody there, and no password shown
+        ("no-such-thing", "no-such-thing"),  # neither file nor camera
+        ("*.nothing", "pattern"),  # a pattern of no file
+    ],
+)
+def test_what_does_not_open_is_one_line(source: str, words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        open_source(source)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_raspberry_pi_is_told_of_ribbon_cameras(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("Raspberry Pi 5 Model B Rev 1.0\0")
+    assert "picamera2" in cameras._hint("/dev/video0", tmp_path / "model")
+    assert "--list-sources" in cameras._hint("/dev/video0", tmp_path / "none")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.234, 4294967.295, 70000.001])
+def test_the_pattern_carries_its_time_through_a_jpeg(seconds: float) -> None:
+    data = cv2.imencode(".jpg", draw(320, 240, seconds), [cv2.IMWRITE_JPEG_QUALITY, 70])[1]
+    assert read_time(cv2.imdecode(data, cv2.IMREAD_COLOR)) == pytest.approx(seconds, abs=0.0011)
+
+
+def test_a_view_turns_mirrors_and_cuts_in_that_order() -> None:
+    frame = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    turned = np.rot90(frame, -1)  # clockwise
+    assert np.array_equal(make_view(90)(frame), turned)
+    assert np.array_equal(make_view(90, mirror=True)(frame), turned[:, ::-1])
+    assert np.array_equal(make_view(90, mirror=True, region=(0, 1, 1, 9))(frame), turned[:, ::-1][1:, :1])
+    with pytest.raises(UserError, match="--roi"):
+        make_view(region=(9, 9, 5, 5))(frame)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,0", "-1,0,4,4", "a,b,c,d"])
+def test_a_bad_region_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_region(text)
+
+
+class Ages(Sink):
+    """Notes how old each frame is, by the time that is drawn into it."""
+
+    def __init__(self, count: int) -> None:
+        self.ages: list[float] = []
+        self.left = count
+
+    def write(self, moment: Moment) -> None:
+        self.ages.append(time.monotonic() % (2**32 / 1000) - read_time(moment.frame.image))
+        self.left -= 1
+        if not self.left:
+            raise Ended
+
+
+def test_results_are_never_older_than_two_inferences(tiny_model: Path) -> None:
+    """30 frames a second to a model that manages ten."""
+
+    def slow(scores: np.ndarray) -> np.ndarray:
+        time.sleep(0.1)
+        return scores
+
+    ages = Ages(20)
+    with Classifier(tiny_model, threads=1) as classifier:
+        summary = run(classifier, open_source("test:", Mode(320, 240, 30)), [ages], smooth=slow)
+    assert max(ages.ages[1:]) < 0.2
+    assert summary["dropped"] >= 30  # two of three
+
+
+def test_jpegs_on_standard_input(tiny_model: Path) -> None:
+    """Rubbish between pictures, a broken picture, and pieces of any size do no harm."""
+    red, blue = (cv2.imencode(".jpg", flat(*colour))[1].tobytes() for colour in ((220, 20), (20, 220)))
+    with edge(
+        "run", tiny_model, "--source", "-", "--json", "--smooth", "none", stdin=subprocess.PIPE, text=False
+    ) as job:
+        assert job.stdin is not None
+        assert job.stdout is not None
+        labels = []
+        for chunk in (b"rubbish" + red, b"\xff\xd8\xff\xe0\x00\x04ab" + blue, red[:30]):
+            job.stdin.write(chunk)
+            job.stdin.flush()
+            if len(labels) < 2:
+                labels.append(json.loads(job.stdout.readline())["label"])
+        rest, _ = job.communicate(timeout=30)
+    assert job.returncode == 0
+    assert labels == ["red", "blue"]
+    assert rest == b""
+
+
+def test_the_mode_that_was_given_is_told(tiny_model: Path) -> None:
+    with edge("run", tiny_model, "--source", "test:", "--width", 320, "--height", 200, "--fps", 50, "--json") as job:
+        assert job.stdout is not None
+        job.stdout.readline()
+        job.send_signal(signal.SIGTERM)
+        _, errors = job.communicate(timeout=20)
+    assert "320x200 50 frames/s (asked: 320x200 50 frames/s)" in errors
+
+
+def test_list_sources_needs_no_model() -> None:
+    job = run_module("edge", "run", "--list-sources")
+    assert job.returncode == 0
+    assert "Traceback" not in job.stderr
+
+
+class _Stream(BaseHTTPRequestHandler):
+    """A network camera that sends so many JPEGs and then breaks off, or falls silent."""
+
+    frames, silent = 5, False
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        picture = cv2.imencode(".jpg", flat(220, 20, (120, 160)))[1].tobytes()
+        for _ in range(self.frames):
+            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture))
+            self.wfile.write(picture + b"\r\n")
+            time.sleep(0.05)
+        if self.silent:
+            time.sleep(3)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_network_camera_that_dies_comes_back(silent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cameras, "SILENCE", 1.0)
+    monkeypatch.setattr(cameras, "_FIRST_PAUSE", 0.1)
+    handler = type("Handler", (_Stream,), {"silent": silent})
+    port, told = free_port(), []
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    source = cameras.Live(cameras.Network, f"http://u:secret@127.0.0.1:{port}/x", Mode(), told.append)
+    try:
+        frames = (frame for frame in source if frame is not None)
+        started = time.monotonic()
+        for frame in itertools.islice(frames, 8):
+            assert "secret" not in frame.source
+            assert time.monotonic() - started < 30
+        assert source.reopened >= 1
+        if not silent:  # nobody there for a while
+            server.shutdown()
+            server.server_close()
+            time.sleep(0.5)
+            server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            before = source.reopened
+            wait_for(lambda: next(frames) and source.reopened > before, 30)
+        assert told[:2] == ["lost; opening it again", "found again"]
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()
+
+
+def test_sigterm_while_the_camera_is_away(tiny_model: Path) -> None:
+    """A pipe that is open but silent: the run waits, and ends at once when told to."""
+    reader, writer = os.pipe()
+    with edge("run", tiny_model, "--source", "-", "--json", stdin=reader) as job:
+        os.write(writer, cv2.imencode(".jpg", flat(220, 20))[1].tobytes())
+        assert job.stdout is not None
+        job.stdout.readline()
+        time.sleep(1.5)
+        job.send_signal(signal.SIGTERM)
+        _, errors = job.communicate(timeout=15)
+    os.close(reader)
+    os.close(writer)
+    assert job.returncode == 0
+    assert "1 frames in" in errors
+
+
+def test_sigterm_before_the_first_frame(tiny_model: Path) -> None:
+    """At any moment of the start a signal ends the process, and no half-made thing stays."""
+    for pause in (0.02, 0.15, 0.3, 0.6):
+        with edge("run", tiny_model, "--source", "test:", "--json") as job:
+            time.sleep(pause)
+            job.send_signal(signal.SIGTERM)
+            _, errors = job.communicate(timeout=15)
+        assert job.returncode in (0, 130, -signal.SIGTERM), errors
+        assert "Traceback" not in errors
+
+
+def test_examples_run(tiny_model: Path, tmp_path: Path) -> None:
+    """Each example of the library, as a user runs it."""
+    cv2.imwrite(str(tmp_path / "red.png"), flat(220, 20))
+    for example, arguments in (
+        ("one_picture.py", [tiny_model, tmp_path / "red.png"]),
+        ("folder_to_csv.py", [tiny_model, tmp_path, tmp_path / "out.csv"]),
+        ("own_sink.py", [tiny_model, tmp_path]),
+    ):
+        command = [sys.executable, ROOT / "edge" / "examples" / example, *arguments]
+        job = subprocess.run(
+            list(map(str, command)),
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert job.returncode == 0, job.stderr
+        assert "red" in job.stdout + ((tmp_path / "out.csv").read_text() if "csv" in example else "")
