@@ -20,7 +20,7 @@ def whole_way(data: Path, run: Path, *convert: object) -> tuple[dict, dict]:
 
 @pytest.mark.slow
 def test_on_the_sample(tmp_path: Path) -> None:
-    data = write_sample(tmp_path / "sample", train=60, validation=30, progress=False)
+    data = write_sample(tmp_path / "sample", train=60, validation=30)
     metrics, report = whole_way(data, tmp_path / "run", "--calibration", 60)
     assert metrics["validation_accuracy"] >= 0.97
     int8 = next(variant for variant in report["variants"] if variant["scheme"] == "int8")

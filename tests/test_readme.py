@@ -72,7 +72,20 @@ def make(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_make_alone_prints_the_targets(project: Path) -> None:
     printed = make(project).stdout
-    for target in "demo setup train convert live bench bundle deploy test test-pi lint clean".split():
+    for target in [
+        "demo",
+        "setup",
+        "train",
+        "convert",
+        "live",
+        "bench",
+        "bundle",
+        "deploy",
+        "test",
+        "test-pi",
+        "lint",
+        "clean",
+    ]:
         assert re.search(rf"^  make {target} ", printed, re.M), target
 
 
