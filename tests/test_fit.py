@@ -1,6 +1,7 @@
 """The fit: what is frozen stays bit for bit, what stops goes on as if it had not, and the options do what they say."""
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -167,6 +168,7 @@ def test_the_two_halves_of_a_classifier_are_the_whole() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("FROSTLITE_SLOW"), reason="slow: set FROSTLITE_SLOW=1")
 def test_killed_and_interrupted_runs_are_continued_by_the_same_command(colours: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ["--data", colours, "--out", run, "--backbone", "mobilenet-v2", "--width", "0.35", "--weights", "none"]
