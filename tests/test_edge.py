@@ -54,8 +54,8 @@ def test_no_tensorflow_on_the_device(colours: Path, colour_model: Path) -> None:
     """A fresh process that classifies has loaded numpy, OpenCV and one runtime, and none of the training side."""
     code = (
         "import sys, cv2; from edge import Classifier;"
-        f"frame = cv2.imread({str(colours / 'validation/red/002.png')!r});"
-        f"print(Classifier({str(colour_model)!r}).classify(frame).label);"
+        f"picture = cv2.imread({str(colours / 'validation/red/002.png')!r});"
+        f"print(Classifier({str(colour_model)!r}).classify(picture).label);"
         "others = 'tensorflow', 'keras', 'tf_keras', 'matplotlib', 'train', 'convert';"
         "print([name for name in others if name in sys.modules])"
     )
