@@ -34,7 +34,8 @@ def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[s
     with quiet():
         reference = lite_converter(job.model).convert()
         debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=job.samples)
-    worst = [name for name, _ in noise(debugger.get_debug_quantized_model(), job)]
+        instrumented = debugger.get_debug_quantized_model()
+    worst = [name for name, _ in noise(instrumented, job)]
     around = neighbours(debugger.calibrated_model)
     known = {picture.digest for picture in job.calibration}
     check = [picture for picture in job.train if picture.digest not in known][:CHECKED] or list(job.calibration)
@@ -42,8 +43,8 @@ def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[s
 
     def attempt(count: int) -> tuple[float, bytes, list[str]]:
         kept = list(dict.fromkeys(layer for name in worst[:count] for layer in around.get(name, [])))
-        debugger.options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=kept)
         with quiet():
+            debugger.options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=kept)
             graph = with_uint8_ends(debugger.get_nondebug_quantized_model())
         return 100 * float((answers(graph, check, job) != expected).mean()), graph, kept
 
