@@ -28,10 +28,8 @@ class Watchdog(Sink):
 
     def write(self, moment: Moment) -> None:
         if moment.event:
-            print(
-                f"{moment.event.label} {moment.event.score:.0%} (before: {moment.event.previous or 'nothing'})",
-                flush=True,
-            )
+            before = moment.event.previous or "nothing"
+            print(f"{moment.event.label} {moment.event.score:.0%} (before: {before})", flush=True)
         now = time.monotonic()
         if self._ready and now - self._told < _PAUSE:
             return
