@@ -20,7 +20,7 @@ def whole_way(data: Path, run: Path, *convert: object) -> tuple[dict, dict]:
 
 @pytest.mark.slow
 def test_on_the_sample(tmp_path: Path) -> None:
-    data = write_sample(tmp_path / "sample", train=60, validation=30)
+    data = write_sample(tmp_path / "sample", train=80, validation=60)
     metrics, report = whole_way(data, tmp_path / "run", "--calibration", 60)
     assert metrics["validation_accuracy"] >= 0.97
     int8 = next(variant for variant in report["variants"] if variant["scheme"] == "int8")
@@ -38,4 +38,3 @@ def test_on_horses_or_humans(horses_or_humans: Path, tmp_path: Path) -> None:
     assert int8["drop_points"] <= 0.5
     assert int8["verdict"] == "pass"
     assert int8["bytes"] <= 0.3 * report["reference"]["bytes"]
-    assert report["chosen"] == "int8"

@@ -140,7 +140,8 @@ def test_places_to_cut_are_where_blocks_end(name: str, some: set[str]) -> None:
     model, _ = build_backbone(name, "none", 96)
     cuts = cut_points(model)
     assert some <= cuts
-    for cut in cuts - {model.layers[-1].name}:  # nothing before a cut is used behind it: the rest can be built on it alone
+    # Nothing before a cut is used behind it: the rest can be built on it alone.
+    for cut in cuts - {model.layers[-1].name}:
         keras.Model(model.get_layer(cut).output, model.output)
 
 
