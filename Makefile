@@ -100,7 +100,7 @@ pi-bench: .venv/setup pi-named ## PI=user@host: time the model there; the figure
 	@$(PY) -m convert.bench_chart dist/pi-bench.json dist/pi-bench.png
 
 test: .venv/dev ## run the tests
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n 2 --dist loadfile
 
 test-pi: .venv/setup ## the bundle on emulated Raspberry Pi userlands, against this machine (root; ROWS=… for some)
 	@test -f $(MODEL) || $(MAKE) --no-print-directory train convert

@@ -18,7 +18,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     (r"make (bundle|deploy|pi-status|pi-logs|pi-bench)\b.*$", "test_pi_deploy.py"),
     (r"(sudo )?make test-pi\b.*$", "pi/arm.py"),
     (r"make( test| lint| setup)?$", "make -n"),
-    (r"python -m train .*$", "test_train.py"),
+    (r"(\.venv/bin/)?python -m train .*$", "test_train.py"),
     (r"python -m convert .*$", "test_convert.py"),
     (r"python -m edge (run|classify|info|collect|bench)\b.*$", "test_edge.py"),
     (r"git clone .*$", "make -n"),
@@ -34,7 +34,7 @@ def readme_commands() -> list[str]:
     fenced = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.M | re.S)
     lines = [line for block in fenced for line in block.splitlines()]
     lines += [line[4:] for line in text.splitlines() if re.match(r" {4}\S", line)]
-    known = re.compile(r"(sudo )?(make|python|git|ssh|ssh-copy-id|pipx|ansible-playbook|pip)\b")
+    known = re.compile(r"(sudo )?(make|(\.venv/bin/)?python|git|ssh|ssh-copy-id|pipx|ansible-playbook|pip)\b")
     return [re.sub(r"\s+#.*", "", line).strip() for line in lines if known.match(line)]
 
 
