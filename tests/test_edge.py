@@ -121,7 +121,15 @@ def test_signals_end_a_run_cleanly(number: int, colour_model: Path, colours: Pat
         writer.write(np.zeros((480, 640, 3), np.uint8))
     writer.release()
     command = [sys.executable, "-m", "edge", "run", colour_model, "--source", long, "--record", tmp_path / "out.avi"]
-    job = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    job = subprocess.Popen(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # A test run in the background of a shell ignores SIGINT, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert job.stdout is not None
     job.stdout.readline()  # it has begun
     time.sleep(0.3)
