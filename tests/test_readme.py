@@ -1,4 +1,4 @@
-"""The README promises commands; each of them is run, here or by the test that its row names."""
+"""The README promises commands: each is known here, and is run, by its like, in a test, or expanded by make."""
 
 import re
 import shutil
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-# What a command of the README looks like, and what runs it: "make" runs it below for real, "make -n" only has make
-# expand it (it needs a device, a camera, or minutes), and anything else names the test file that runs it.
+# What a command of the README looks like, and what stands for it: "make" and "make -n" have make expand it (the demo,
+# which is train, convert and edge in one, is run for real below), anything else names the test file that runs its like.
 COMMANDS: tuple[tuple[str, str], ...] = (
     (r"make demo( DATA=horses-or-humans)?$", "make"),
     (r"make train convert DATA=photos$", "make"),
