@@ -18,6 +18,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from edge.contract import ModelSpec
+from edge.errors import UserError
 from edge.interpreter import Interpreter
 from edge.preprocess import prepare
 from edge.quiet import quiet
@@ -25,6 +26,7 @@ from train.cache import cache_folder, locked
 from train.dataset import Picture
 from train.keras import keras, lite_converter
 from train.progress import progress
+from train.workers import workers
 
 _KEY_BYTES = 32 + 4  # the picture's SHA-256 and the CRC-32 of its row
 _BATCH = 64
@@ -71,6 +73,7 @@ def extract(
     store = _Store(folder, int(extractor.output_shape[-1]))
     known = store.read()
     missing = list({picture.digest: picture for picture in pictures if picture.digest not in known}.values())
+    missing = [picture for picture in missing if workers().mine(picture.digest)]
     if missing:
         with quiet():
             graph = lite_converter(extractor).convert()
@@ -78,7 +81,11 @@ def extract(
             for batch, values in _compute(graph, spec, missing):
                 store.append([picture.digest for picture in batch], values)
                 bar.update(len(batch))
+    workers().wait()
+    if missing or workers().count > 1:
         known = store.read()
+    if any(picture.digest not in known for picture in pictures):
+        raise UserError(f"{folder}: expected a cache that all workers share (FROSTLITE_CACHE), found one of this alone")
     index = np.array([known[picture.digest] for picture in pictures], np.int64)
     return Features(store.matrix(), index, len(missing))
 

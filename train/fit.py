@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from train.checkpoint import Checkpoint
 from train.keras import keras, tf
 from train.progress import progress
 from train.source import Source
+from train.workers import strategy, workers
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -95,24 +97,15 @@ def fit_stage(
     Raises:
         KeyboardInterrupt: before the first epoch is whole; there is nothing to keep then.
     """
-    one_unit = model.output_shape[-1] == 1
-    loss = keras.losses.BinaryCrossentropy if one_unit else keras.losses.CategoricalCrossentropy
-    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate)
-    cheap = len(train.shape) == 1  # steps so short that Python between them would be felt
-    model.compile(
-        optimizer,
-        loss(label_smoothing=recipe.label_smoothing),
-        [_one_unit_accuracy if one_unit else _accuracy],
-        steps_per_execution=16 if cheap else 1,
-        # XLA updates the millions of weights behind a flattened map in one pass through memory.
-        jit_compile=cheap and train.shape[0] > _WIDE,
-    )
-    optimizer.build(model.trainable_variables)
+    together = strategy()
+    with together.scope() if together else nullcontext():
+        finished, model = model, _twin(model) if together else model
+        optimizer = _compile(model, train, recipe)
     keeper = _Keeper(fit, recipe, checkpoint, number, max(1, -(-len(train.labels) // recipe.batch)))
     start = keeper.restore(model, optimizer)
     if start >= recipe.epochs or keeper.finished:
         keeper.bar.close()
-        model.set_weights(keeper.weights)
+        finished.set_weights(keeper.weights)
         return
     width = model.output_shape[-1]
     try:
@@ -130,7 +123,32 @@ def fit_stage(
         fit.interrupted = True
     finally:
         keeper.bar.close()
-    model.set_weights(keeper.weights)
+    finished.set_weights(keeper.weights)
+
+
+def _twin(model: keras.Model) -> keras.Model:
+    """A copy whose variables belong to the strategy in whose scope it is made."""
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _compile(model: keras.Model, train: Source, recipe: Recipe) -> keras.optimizers.Optimizer:
+    """Make the model ready to fit; its optimizer, with all its variables."""
+    one_unit = model.output_shape[-1] == 1
+    loss = keras.losses.BinaryCrossentropy if one_unit else keras.losses.CategoricalCrossentropy
+    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate)
+    cheap = len(train.shape) == 1  # steps so short that Python between them would be felt
+    model.compile(
+        optimizer,
+        loss(label_smoothing=recipe.label_smoothing),
+        [_one_unit_accuracy if one_unit else _accuracy],
+        steps_per_execution=16 if cheap else 1,
+        # XLA updates the millions of weights behind a flattened map in one pass through memory.
+        jit_compile=cheap and train.shape[0] > _WIDE and not strategy(),
+    )
+    optimizer.build(model.trainable_variables)
+    return optimizer
 
 
 def _one_unit_accuracy(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
@@ -211,7 +229,7 @@ class _Keeper(keras.callbacks.Callback):
     def _save(self) -> None:
         """At the end of an epoch, but never for more than a twentieth of the time."""
         clock = time.perf_counter()
-        if not self.checkpoint or (clock - self.saved < 20 * self.save_seconds and not self.finished):
+        if not self.checkpoint or not workers().first or (clock - self.saved < 20 * self.save_seconds and not self.finished):
             return
         arrays = {
             "weights": self.model.get_weights(),

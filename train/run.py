@@ -27,6 +27,7 @@ from train.report import confusion_matrix, draw_confusion, draw_curves, write_hi
 from train.rundir import METRICS, MODEL, write_json, write_run
 from train.source import FeatureSource, PictureSource, Source
 from train.threshold import calibrate, fold_temperature, in_contract
+from train.workers import strategy, workers
 
 CHECKPOINT = "checkpoint.npz"
 _CHECKED = 16  # validation pictures that also go through the whole Keras model
@@ -57,6 +58,7 @@ def prepare(options: argparse.Namespace, data: Dataset) -> Prepared:
     augmentation = parse_augmentation(options.augmentation) if options.augment else None
     if options.augmentation and not augmentation:
         raise UserError("--augmentation: expected --augment VIEWS with it, found no views to draw")
+    keras.utils.set_random_seed(options.seed)  # of random weights: a run that goes on has to find them again
     base, backbone = build_backbone(options.backbone, options.weights, options.size, options.cut, options.width)
     if backbone.int8:
         say(f"warning: {options.backbone}: {backbone.int8}")
@@ -72,7 +74,7 @@ def prepare(options: argparse.Namespace, data: Dataset) -> Prepared:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    keras.utils.set_random_seed(options.seed)
+    keras.utils.set_random_seed(options.seed)  # anew: the head is the same behind all weights
     model = build_classifier(base, len(data.labels), options.head, options.dropout, options.output, options.dense)
     pictures = [*data.train, *data.validation]
     drawn = views(data.train, augmentation, range(options.augment)) if augmentation else []
@@ -95,6 +97,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def train_run(options: argparse.Namespace, data: Dataset, started: float) -> int:
     """Train, measure, and write the run directory; the exit status, 130 if Ctrl-C ended the fit early."""
     clock = time.perf_counter()
+    strategy()
     ready = prepare(options, data)
     seconds = {"features": time.perf_counter() - clock}
     spec, model = ready.spec, ready.model
@@ -120,6 +123,9 @@ def train_run(options: argparse.Namespace, data: Dataset, started: float) -> int
         train = PictureSource(data.train, spec, ready.augmentation)
         fit_stage(model, train, PictureSource(data.validation, spec), second, fit, checkpoint, 1, logs)
     seconds["fit"] = time.perf_counter() - clock
+    if not workers().first:
+        workers().wait()
+        return 0
 
     # The figures of the finished model, dropout off. Of a frozen backbone they follow from the features; that those
     # are what the whole Keras model computes is checked on some of the pictures.
@@ -166,6 +172,7 @@ def train_run(options: argparse.Namespace, data: Dataset, started: float) -> int
     if not fit.interrupted:
         checkpoint.remove()
     tell_result(options.out, metrics, fit)
+    workers().wait()
     return 130 if fit.interrupted else 0
 
 
