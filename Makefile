@@ -12,7 +12,6 @@ PICTURES ?=
 WHEELS   ?=
 BUNDLE   := dist/frostlite-$(basename $(notdir $(MODEL))).tar.gz
 ON_PI    := "$${FROSTLITE_HOME:-$$HOME/frostlite}/frostlite"
-EXERCISE ?= horses-or-humans
 WEIGHTS  ?= imagenet
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3.13 python3 python,\
@@ -58,8 +57,10 @@ demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, an
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
 
+exercise: DATA = horses-or-humans
+exercise: RUN = runs/exercise
 exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout (WEIGHTS=file.h5)
-	@$(PY) -m train --data $(EXERCISE) --out runs/exercise --backbone inception-v3 --weights $(WEIGHTS) --cut mixed7 \
+	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone inception-v3 --weights $(WEIGHTS) --cut mixed7 \
 		--size 150 --unit-inputs --head flatten --dense 1024 --dropout 0.2 --output sigmoid --optimizer rmsprop \
 		--learning-rate 1e-4 --batch 128 --epochs 100 --augment 1 --augmentation light=off colour=off blur=off
 

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from edge.contract import ModelSpec
 from edge.preprocess import prepare
-from train.keras import keras
+from train.keras import keras, tf
 from train.report import confusion_matrix
 from train.rundir import read_run
 
@@ -68,6 +68,34 @@ def test_a_second_run_computes_no_features(colour_run: Path, colours: Path, tmp_
     assert "0 computed" in again.stdout
     model = keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)
     assert model.output_shape == (None, 1)
+
+
+def test_the_mobilenet_tutorial(colours: Path, tmp_path: Path) -> None:
+    """Frozen, pooled, dropout 0.2, then tuned from layer 100 on with a tenth of the learning rate, as TensorFlow's
+    tutorial on transfer learning does with MobileNetV2."""
+    base = keras.applications.MobileNetV2((96, 96, 3), include_top=False, weights=None)
+    arguments = ["--backbone", "mobilenet-v2", "--weights", "none", "--size", 96, "--epochs", 2]
+    arguments += ["--learning-rate", "1e-4"]
+    tuned = ["--unfreeze", len(base.layers) - 100, "--unfreeze-epochs", 1, "--augment", 1, "--tensorboard"]
+    done = run_here("train", "--data", colours, "--out", tmp_path, *arguments, *tuned)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    frozen = keras.layers.BatchNormalization
+    names = [layer.name for layer in base.layers[100:] if layer.weights and not isinstance(layer, frozen)]
+    assert metrics["unfrozen"] == names
+    assert metrics["epochs"] == 3
+    trainable = sum(layer.count_params() for layer in base.layers if layer.name in names)
+    assert metrics["parameters"]["trainable"] == trainable + (1280 + 1) * 2
+    assert metrics["parameters"]["frozen"] == base.count_params() - trainable
+    logs = list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))
+    names = {
+        value.tag
+        for log in logs
+        for event in tf.compat.v1.train.summary_iterator(str(log))
+        for value in event.summary.value
+    }
+    assert {"epoch_loss", "epoch_accuracy"} <= names
+    assert (tmp_path / "augmented.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])

@@ -103,5 +103,5 @@ def test_each_picture_is_of_one_worker_s_share(monkeypatch: pytest.MonkeyPatch) 
         assert (workers().index, workers().count, workers().first) == (index, 3, index == 0)
         shares.append([digest for digest in digests if workers().mine(digest)])
     workers.cache_clear()
-    assert sorted(sum(shares, [])) == sorted(digests)
+    assert sorted(digest for share in shares for digest in share) == sorted(digests)
     assert min(map(len, shares)) > 250

@@ -229,7 +229,8 @@ class _Keeper(keras.callbacks.Callback):
     def _save(self) -> None:
         """At the end of an epoch, but never for more than a twentieth of the time."""
         clock = time.perf_counter()
-        if not self.checkpoint or not workers().first or (clock - self.saved < 20 * self.save_seconds and not self.finished):
+        early = clock - self.saved < 20 * self.save_seconds and not self.finished
+        if not self.checkpoint or not workers().first or early:
             return
         arrays = {
             "weights": self.model.get_weights(),

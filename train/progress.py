@@ -13,7 +13,8 @@ def progress(description: str, total: int, unit: str = " pictures", **more: Any)
 
     It shows on a terminal only, and only for what takes longer than a moment.
     """
-    return tqdm(total=total, desc=description, unit=unit, leave=False, delay=1, disable=None if workers().first else True, **more)
+    hidden = None if workers().first else True  # None: unless it is a terminal
+    return tqdm(total=total, desc=description, unit=unit, leave=False, delay=1, disable=hidden, **more)
 
 
 def say(text: str) -> None:
