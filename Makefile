@@ -62,7 +62,7 @@ exercise: RUN = runs/exercise
 exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout (WEIGHTS=file.h5)
 	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone inception-v3 --weights $(WEIGHTS) --cut mixed7 \
 		--size 150 --unit-inputs --head flatten --dense 1024 --dropout 0.2 --output sigmoid --optimizer rmsprop \
-		--learning-rate 1e-4 --batch 128 --epochs 100 --augment 1 --augmentation light=off colour=off blur=off
+		--learning-rate 1e-4 --batch 128 --epochs 100 --patience 0 --stop-at-train-accuracy 1 --augment 1
 
 dropout-study: .venv/setup ## DATA=photos: the same head without and with dropout, side by side
 	@$(PY) -m train --study dropout --data $(DATA) --out $(RUN)-dropout --backbone $(BACKBONE) \

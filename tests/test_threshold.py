@@ -1,10 +1,22 @@
-"""Temperature and threshold against arithmetic by hand and scipy."""
+"""Temperature, shift and threshold against arithmetic by hand, scipy and scikit-learn."""
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax, softmax
 
-from train.threshold import calibrate
+from train.keras import keras, layers
+from train.threshold import Calibration, crossed_accuracy, fold_in
+from train.threshold import calibrate as calibrate_both
+
+
+def none_of(labels: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.empty((0, labels)), np.empty(0, int)
+
+
+def calibrate(scores: np.ndarray, truth: np.ndarray) -> Calibration:
+    """From validation pictures alone."""
+    return calibrate_both((scores, truth), none_of(scores.shape[1]))
 
 
 def test_the_temperature_is_that_of_least_loss() -> None:
@@ -44,3 +56,77 @@ def test_no_right_answer_at_all() -> None:
     fitted = calibrate(np.array([[0.9, 0.1]] * 5), np.ones(5, int))
     assert fitted.false_reject is None
     assert 0 <= fitted.threshold <= 1
+
+
+def draws(labels: int, count: int, shift: np.ndarray, certainty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and truth: Gaussians whose honest logits are shifted and scaled."""
+    dice = np.random.default_rng(labels)
+    truth = dice.integers(0, labels, count)
+    logits = 2.5 * (dice.normal(0, 1, (count, labels)) + 2.5 * np.eye(labels)[truth])  # honest
+    return softmax(certainty * (logits - shift), axis=1), truth
+
+
+@pytest.mark.parametrize("labels", [2, 3, 7])
+def test_the_shift_is_that_of_least_loss(labels: int) -> None:
+    scores, truth = draws(labels, 3000, np.linspace(-2, 2, labels), 1.0)
+    half = slice(0, 1500), slice(1500, 3000)
+    validation, train = ((scores[part], truth[part]) for part in half)
+    fitted = calibrate_both(validation, train)
+
+    def loss(values: np.ndarray) -> float:
+        shifted = np.log(scores) + np.append(values, -values.sum())
+        return float(-log_softmax(shifted, axis=1)[np.arange(len(truth)), truth].mean())
+
+    best = minimize(loss, np.zeros(labels - 1), method="BFGS").x
+    assert fitted.shift[:-1] == pytest.approx(best, abs=0.02)
+    assert sum(fitted.shift) == pytest.approx(0, abs=1e-3)
+    before, after = ((values.argmax(axis=1) == truth).mean() for values in (scores, fitted.apply(scores)))
+    assert after > before
+    assert crossed_accuracy(validation, train) == pytest.approx(after, abs=0.02)
+
+
+def test_no_training_picture_is_lost_for_a_validation_picture() -> None:
+    """By the validation pictures alone the first label would be given to all that lean less than 4 to the second."""
+    logits = np.array([-2.0] * 20 + [3.0] * 5 + [6.0] * 20)
+    truth = np.array([0] * 25 + [1] * 20)
+    learned = np.array([-9.0] * 100 + [3.5] * 2 + [9.0] * 100)
+    known = np.array([0] * 100 + [1] * 102)
+
+    def scores(values: np.ndarray) -> np.ndarray:
+        return softmax(np.stack([np.zeros_like(values), values], axis=1), axis=1)
+
+    alone = calibrate(scores(logits), truth)
+    assert (alone.apply(scores(logits)).argmax(axis=1) == truth).all()
+    assert (alone.apply(scores(learned)).argmax(axis=1) != known).any()
+    both = calibrate_both((scores(logits), truth), (scores(learned), known))
+    assert (both.apply(scores(learned)).argmax(axis=1) == known).all()
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth"),
+    [
+        (draws(3, 600, np.zeros(3), 1.5)[0], draws(3, 600, np.zeros(3), 1.5)[1]),  # no label is said too often
+        (np.array([[0.98, 0.02]] * 9 + [[0.3, 0.7]] + [[0.02, 0.98]] * 10), np.repeat([0, 1], 10)),  # one error
+        (np.array([[0.99, 0.01]] * 20), np.zeros(20, int)),  # a label without a picture
+    ],
+)
+def test_there_is_no_shift_without_need(scores: np.ndarray, truth: np.ndarray) -> None:
+    assert not any(calibrate(scores, truth).shift)
+
+
+@pytest.mark.parametrize("units", [1, 2, 3])
+def test_the_folded_model_gives_the_calibrated_scores(units: int) -> None:
+    """One unit: a sigmoid for two labels."""
+    labels = max(2, units)
+    scores, truth = draws(labels, 500, np.linspace(-2, 2, labels), 3.0)
+    logits = np.log(scores)
+    inputs = (logits[:, 1:] - logits[:, :1]) if units == 1 else logits
+    image = keras.Input((inputs.shape[1],))
+    dense = layers.Dense(units, kernel_initializer="identity", name="logits")(image)
+    model = keras.Model(image, layers.Activation("sigmoid" if units == 1 else "softmax")(dense))
+    fitted = calibrate(scores, truth)
+    assert any(fitted.shift)
+    fold_in(model, fitted)
+    found = model.predict(inputs, verbose=0)
+    found = np.hstack([1 - found, found]) if units == 1 else found
+    assert np.allclose(found, fitted.apply(scores), atol=1e-5)

@@ -1,7 +1,10 @@
 """Makes the scores honest, and finds the score below which the answer should be "unknown".
 
-Both are fitted on validation pictures. The temperature (Guo et al., "On Calibration of Modern Neural Networks", 2017)
-is folded into the last layer, so that every file exported from the model, in every runtime, has it; the threshold and
+Where it is plain that the model says some labels too often, their logits are shifted (bias-corrected temperature
+scaling: Alexandari et al., "Maximum Likelihood with Bias-Corrected Calibration", 2020). The shift is fitted on all
+pictures, so that it gains no validation picture at the price of a training picture; then a temperature (Guo et al., "On
+Calibration of Modern Neural Networks", 2017) and the threshold on those of validation. Shift and temperature are
+folded into the last layer, so that every file exported from the model, in every runtime, has them; the threshold and
 its measured rates go into the contract.
 """
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import minimize, minimize_scalar
 
 from edge.contract import ModelSpec
 
@@ -16,8 +20,9 @@ if TYPE_CHECKING:
     from train.keras import keras
 
 # Scores are only ever made less certain: pictures that are all classified right would want no doubt at all.
-_TEMPERATURES = np.geomspace(1, 10, 400)
+_TEMPERATURES = 1.0, 10.0
 _REFUSED = 0.005  # share of right answers that may score below what the threshold is made from
+_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,15 @@ class Calibration:
     """What was fitted, and what it does on the pictures it was fitted on.
 
     Attributes:
-        temperature: what the logits are divided by, 1 or more.
+        shift: what is added to the logits, one value a label; their sum is 0.
+        temperature: what they are divided by then, 1 or more.
         threshold: the smallest score, 0 to 1, for an answer.
         false_reject: share of the right answers that become unknown; None if there is no right answer.
         false_accept: share of the wrong answers that are still given; None if there is no wrong answer.
         right, wrong: how many pictures the shares are of.
     """
 
+    shift: tuple[float, ...]
     temperature: float
     threshold: float
     false_reject: float | None
@@ -39,18 +46,19 @@ class Calibration:
     right: int
     wrong: int
 
+    def apply(self, scores: np.ndarray) -> np.ndarray:
+        """Scores (pictures, labels) as the finished model gives them."""
+        return _softmax((_logits(scores) + self.shift) / self.temperature)
 
-def calibrate(scores: np.ndarray, truth: np.ndarray) -> Calibration:
-    """Fit temperature and threshold.
 
-    Args:
-        scores: softmax scores before, float (pictures, labels).
-        truth: the label of each picture, int (pictures,).
-    """
-    logits = np.log(np.maximum(scores.astype(np.float64), 1e-30))
-    losses = [_loss(_softmax(logits / temperature), truth) for temperature in _TEMPERATURES]
-    temperature = float(_TEMPERATURES[int(np.argmin(losses))])
-    calibrated = _softmax(logits / temperature)
+Answers = tuple[np.ndarray, np.ndarray]  # scores before, float (pictures, labels), and the true labels, int (pictures,)
+
+
+def calibrate(validation: Answers, train: Answers) -> Calibration:
+    """Fit shift, temperature and threshold to what a model says of the pictures of both splits."""
+    scores, truth = validation
+    shift, temperature = _fit(validation, train)
+    calibrated = _softmax((_logits(scores) + shift) / temperature)
     best = calibrated.max(axis=1)
     right = calibrated.argmax(axis=1) == truth
     allowed = float(np.quantile(best[right], _REFUSED, method="lower")) if right.any() else 0.0
@@ -60,6 +68,7 @@ def calibrate(scores: np.ndarray, truth: np.ndarray) -> Calibration:
     threshold = max(0.0, float(np.floor(1000 * (chance + (allowed - chance) / 2)) / 1000))
     given = best >= threshold
     return Calibration(
+        tuple(round(float(value), 4) for value in shift),
         round(temperature, 4),
         threshold,
         float((~given[right]).mean()) if right.any() else None,
@@ -67,6 +76,51 @@ def calibrate(scores: np.ndarray, truth: np.ndarray) -> Calibration:
         int(right.sum()),
         int((~right).sum()),
     )
+
+
+def crossed_accuracy(validation: Answers, train: Answers) -> float:
+    """The share of right answers, 0 to 1, where each fifth of the validation pictures had no say in what was fitted."""
+    scores, truth = validation
+    fold = np.empty(len(truth), int)
+    fold[np.argsort(truth, kind="stable")] = np.arange(len(truth)) % _FOLDS  # as many of each label in all
+    right = 0
+    for number in range(_FOLDS):
+        others = fold != number
+        shift = _shift((scores[others], truth[others]), train)
+        right += int(((_logits(scores[~others]) + shift).argmax(axis=1) == truth[~others]).sum())
+    return right / len(truth)
+
+
+def _fit(validation: Answers, train: Answers) -> tuple[np.ndarray, float]:
+    """Shift (labels,) and temperature."""
+    shift = _shift(validation, train)
+    logits, truth = _logits(validation[0]) + shift, validation[1]
+    best = minimize_scalar(
+        lambda temperature: _loss(_softmax(logits / temperature), truth), bounds=_TEMPERATURES, method="bounded"
+    )
+    # The search stays a little within its bounds.
+    return shift, 1.0 if _loss(_softmax(logits), truth) <= best.fun else float(best.x)
+
+
+def _shift(*parts: Answers) -> np.ndarray:
+    """The shift (labels,) of least loss over all parts, if it is worth its parameters (Schwarz's BIC); else zeros."""
+    logits, truth = (np.concatenate(values) for values in zip(*parts, strict=True))
+    logits = _logits(logits)
+    pictures, labels = logits.shape
+    target = np.eye(labels)[truth]
+
+    def loss(shift: np.ndarray) -> tuple[float, np.ndarray]:
+        scores = _softmax(logits + shift)
+        return _loss(scores, truth), (scores - target).mean(axis=0)
+
+    none = np.zeros(labels)
+    found = minimize(loss, none, jac=True, method="L-BFGS-B")
+    worth = pictures * (loss(none)[0] - found.fun) > (labels - 1) / 2 * np.log(pictures)
+    return found.x - found.x.mean() if worth and len(np.unique(truth)) == labels else none
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(scores.astype(np.float64), 1e-30))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -78,10 +132,14 @@ def _loss(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.log(np.maximum(scores[np.arange(len(truth)), truth], 1e-30)).mean())
 
 
-def fold_temperature(model: "keras.Model", temperature: float) -> None:
-    """Divide the logits of a classifier by a temperature, in its last layer with weights."""
+def fold_in(model: "keras.Model", fitted: Calibration) -> None:
+    """Shift the logits of a classifier and divide them by the temperature, in its last layer with weights."""
     layer = model.get_layer("logits")
-    layer.set_weights([weights / temperature for weights in layer.get_weights()])
+    kernel, bias = layer.get_weights()
+    shift = np.array(fitted.shift, bias.dtype)
+    # One sigmoid stands for the logits 0 and z of two labels.
+    bias = bias + (shift if len(bias) == len(shift) else shift[1] - shift[0])
+    layer.set_weights([kernel / fitted.temperature, bias / fitted.temperature])
 
 
 def in_contract(spec: ModelSpec, fitted: Calibration) -> ModelSpec:
