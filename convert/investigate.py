@@ -16,6 +16,14 @@ from edge.quiet import quiet
 from train.keras import lite_converter, tf
 from train.rundir import Run
 
+STORED = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT16: np.int16,
+    schema.TensorType.INT32: np.int32,
+    schema.TensorType.INT64: np.int64,
+}
 SWEEP = 1, 10  # calibration pictures, besides as many as were asked for
 
 
@@ -47,24 +55,44 @@ def noise_by_layer(job: Job) -> list[dict[str, Any]]:
     return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(graph, few)]
 
 
-def layer_bytes(graph: bytes) -> list[dict[str, Any]]:
-    """The bytes of the constants of each operator, largest first."""
+def constants(graph: bytes) -> list[tuple[str, str, list[np.ndarray]]]:
+    """Of each operator: the layer, the operator's kind, and the constants that it takes, as they are stored."""
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(graph))
     kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    subgraph = model.subgraphs[0]
     rows = []
-    for operator in model.subgraphs[0].operators:
-        tensors = [model.subgraphs[0].tensors[index] for index in operator.inputs if index >= 0]
-        data = [model.buffers[tensor.buffer].data for tensor in tensors]
-        size = sum(len(item) for item in data if item is not None)
-        if size:
-            code = model.operatorCodes[operator.opcodeIndex]
-            output = model.subgraphs[0].tensors[operator.outputs[0]]
-            kind = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            rows.append({"layer": short(output.name.decode()), "operator": kind, "bytes": size})
-    return sorted(rows, key=lambda row: -row["bytes"])
+    for operator in subgraph.operators:
+        tensors = [subgraph.tensors[index] for index in operator.inputs if index >= 0]
+        stored = [(model.buffers[tensor.buffer].data, STORED.get(tensor.type, np.uint8)) for tensor in tensors]
+        code = model.operatorCodes[operator.opcodeIndex]
+        layer = short(subgraph.tensors[operator.outputs[0]].name.decode())
+        found = [np.asarray(data, np.uint8).view(dtype) for data, dtype in stored if data is not None and len(data)]
+        rows.append((layer, kinds[max(code.builtinCode, code.deprecatedBuiltinCode)], found))
+    return rows
+
+
+def layer_bytes(graph: bytes) -> list[dict[str, Any]]:
+    """The bytes of the constants of each operator, largest first."""
+    rows = [
+        {"layer": layer, "operator": kind, "bytes": sum(values.nbytes for values in found)}
+        for layer, kind, found in constants(graph)
+    ]
+    return sorted((row for row in rows if row["bytes"]), key=lambda row: -row["bytes"])
+
+
+def weights(graph: bytes) -> dict[str, Any]:
+    """How many constants the graph has, and the share of them that is zero: pruning shows there."""
+    values = [found for _, _, all_found in constants(graph) for found in all_found]
+    count = sum(found.size for found in values)
+    return {"parameters": count, "zeros": round(sum(int((found == 0).sum()) for found in values) / max(1, count), 4)}
 
 
 def short(name: str) -> str:
-    """The layer in a tensor's name: "frostlite/block1a_bn/FusedBatchNormV3;…" is "block1a_bn"."""
+    """The layer in a tensor's name: "frostlite/block1a_bn/FusedBatchNormV3;…" is "block1a_bn".
+
+    The last tensor has a name of the converter's own.
+    """
     parts = name.split(";")[0].split("/")
+    if parts[0].startswith(("PartitionedCall", "StatefulPartitionedCall", "Identity")) and len(parts) == 1:
+        return "output"
     return parts[1] if len(parts) > 1 else parts[0]
