@@ -66,7 +66,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
         part.write_bytes((folder / chosen["file"]).read_bytes())
     truth = np.array([picture.label for picture in run.validation])
     with waiting("explaining"):
-        explained = "int8" in scores
+        int8 = next((variant for variant in variants if variant["scheme"] == "int8"), None)
         report = {
             "reference": {
                 **reference_figures(reference, truth, run.spec.labels),
@@ -81,8 +81,8 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
             "confidence": CONFIDENCE,
             "rules": RULES,
             "calibration_pictures": len(calibration),
-            "calibration_sweep": calibration_sweep(job, run, reference) if explained else [],
-            "noise": noise_by_layer(job) if explained else [],
+            "calibration_sweep": calibration_sweep(job, run, reference, int8) if int8 else [],
+            "noise": noise_by_layer(job) if int8 else [],
             "prefer": options.prefer,
             "chosen": chosen["scheme"],
             "why": why,

@@ -27,10 +27,14 @@ STORED = {
 SWEEP = 1, 10  # calibration pictures, besides as many as were asked for
 
 
-def calibration_sweep(job: Job, run: Run, reference: np.ndarray) -> list[dict[str, Any]]:
-    """What int8 loses on the validation pictures if it is calibrated with fewer pictures, a row a count."""
+def calibration_sweep(job: Job, run: Run, reference: np.ndarray, int8: dict[str, Any]) -> list[dict[str, Any]]:
+    """What int8 loses on the validation pictures if it is calibrated with fewer pictures, a row a count.
+
+    Args:
+        int8: the figures of the variant that all of them calibrated: the last row.
+    """
     truth = np.array([picture.label for picture in run.validation])
-    rows = []
+    found = {len(job.calibration): int8}
     for count in SWEEP:
         if count < len(job.calibration):
             converter = lite_converter(job.model)
@@ -38,10 +42,9 @@ def calibration_sweep(job: Job, run: Run, reference: np.ndarray) -> list[dict[st
             SCHEMES["int8"].configure(converter, fewer.samples)
             with quiet():
                 graph = converter.convert()
-            figures = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
-            kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
-            rows.append({"pictures": count, **{name: figures[name] for name in kept}})
-    return rows
+            found[count] = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
+    kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
+    return [{"pictures": count, **{name: found[count][name] for name in kept}} for count in sorted(found)]
 
 
 def noise_by_layer(job: Job) -> list[dict[str, Any]]:
@@ -51,8 +54,7 @@ def noise_by_layer(job: Job) -> list[dict[str, Any]]:
     SCHEMES["selective-int8"].configure(converter, few.samples)
     with quiet():
         debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=few.samples)
-        graph = debugger.get_debug_quantized_model()
-    return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(graph, few)]
+    return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(debugger.quant_model, few)]
 
 
 def constants(graph: bytes) -> list[tuple[str, str, list[np.ndarray]]]:

@@ -115,6 +115,7 @@ def variant(scheme: str, drop: float, milliseconds: float, size: int) -> dict:
         ([("int8", 1.5, 5, 25)], "float32"),  # loses too much
         ([("int8", -0.5, 10, 25)], "int8"),  # better than before is no loss
         ([("int8", 1.5, 5, 25), ("float16", 0.0, 10, 50)], "float16"),  # the other one is rescued
+        ([("int8", 0.0, 10, 25.1), ("qat-int8", 0.0, 9, 25)], "int8"),  # as fast and as small: the simpler one
     ],
 )
 def test_the_choice(rows: list[tuple], expected: str) -> None:
