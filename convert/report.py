@@ -87,7 +87,7 @@ def _tradeoff(report: dict[str, Any]) -> list[str]:
     """Accuracy against size and against latency, a picture each; the error bars are the intervals of the drop."""
     return [
         _against(report, "size, MB", lambda row: row["bytes"] / 1e6),
-        _against(report, "one inference, ms (median)", lambda row: row["latency_ms"]["p50"]),
+        _against(report, "one inference, ms (median)", lambda row: max(0.01, row["latency_ms"]["p50"])),
     ]
 
 
@@ -102,7 +102,7 @@ def _against(report: dict[str, Any], name: str, value: Callable[[dict[str, Any]]
         place, accuracy = value(row), 100 * row["accuracy"]
         ends = [[max(0, accuracy - (reference - high))], [max(0, reference - low - accuracy)]]
         axis.errorbar(place, accuracy, yerr=ends, fmt="o", color=COLOURS[_kind(row["verdict"])], capsize=3, alpha=0.75)
-        near = (known for known in together if known[1] == accuracy and 0.93 < known[0] / place < 1.07)
+        near = (known for known in together if known[1] == accuracy and abs(known[0] - place) <= 0.07 * place)
         together.setdefault(next(near, (place, accuracy)), []).append(number)
     for point, numbers in together.items():
         axis.annotate(_ranges(numbers), point, (5, 5), textcoords="offset points", fontsize=9)
@@ -128,8 +128,8 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def _readable_ticks(axis: Any, values: list[float]) -> None:
-    low, high = max(min(values), 0.01) / 1.25, max(*values, 0.01) * 1.25
-    steps = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]
+    low, high = max(min(values), 1e-4) / 1.25, max(*values, 1e-4) * 1.25
+    steps = [step * 10.0**power for power in range(-5, 6) for step in (1, 2, 5)]
     axis.set_xlim(low, high)
     axis.set_xticks([step for step in steps if low <= step <= high])
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 BATCH = 16
 ROUNDS = 3  # each of at most `BATCHES` batches; after each the state is kept
 BATCHES = 20
-LEARNING_RATE = 1e-4
 SPARSITY = 0.5
 CLUSTERS = 32
 RANGE_PICTURES = 32
@@ -51,25 +50,24 @@ class Step:
     wrap: Callable[[keras.Model, "Job"], keras.Model]
     unwrap: Callable[[keras.Model, "Job"], keras.Model]
     callbacks: Callable[[], list[keras.callbacks.Callback]] = list
+    learning_rate: float = 1e-4
 
 
 def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Put a model through steps of the table, with what was done as JSON values."""
     model = trainable_copy(job.model)
-    digest = hashlib.sha256(
-        repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, LEARNING_RATE, job.augmentation)).encode()
-    )
+    digest = hashlib.sha256(repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation)).encode())
     for weight in job.model.get_weights():
         digest.update(weight.tobytes())
     for picture in job.train:
         digest.update(picture.digest.encode())
     losses = {}
     for name in steps:
-        digest.update(name.encode())
         step = STEPS[name]
+        digest.update(repr((name, step.learning_rate)).encode())
         with quiet():
             wrapped = step.wrap(model, job)
-        losses[name] = _fit(wrapped, job, name, step.callbacks(), digest.hexdigest()[:32])
+        losses[name] = _fit(wrapped, job, name, digest.hexdigest()[:32])
         model = step.unwrap(wrapped, job)
         if name != steps[-1]:
             model = trainable_copy(model)  # what was stripped is wired to the model that was wrapped
@@ -149,17 +147,18 @@ STEPS = {
         _prune,
         lambda model, job: tfmot.sparsity.keras.strip_pruning(model),
         lambda: [tfmot.sparsity.keras.UpdatePruningStep()],
+        3e-4,  # half of the weights are gone: the others have further to go
     ),
     "cluster": Step(_cluster, lambda model, job: tfmot.clustering.keras.strip_clustering(model)),
 }
 
 
-def _fit(model: keras.Model, job: "Job", name: str, callbacks: list[keras.callbacks.Callback], key: str) -> float:
+def _fit(model: keras.Model, job: "Job", name: str, key: str) -> float:
     """Fit in place, from where an earlier fit was stopped, or take what it left; returns the last loss."""
     folder = cache_folder() / "tuned"
     with locked(folder / f"{key}.lock"):
         checkpoint = Checkpoint(folder / f"{key}.npz", key)
-        optimizer = keras.optimizers.Adam(LEARNING_RATE)
+        optimizer = keras.optimizers.Adam(STEPS[name].learning_rate)
         optimizer.build(model.trainable_variables)
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=job.spec.output == "logits"))
         done, loss = 0, math.nan
@@ -175,7 +174,9 @@ def _fit(model: keras.Model, job: "Job", name: str, callbacks: list[keras.callba
         with progress(name, ROUNDS * size, " batches", initial=done * size) as bar:
             tell = keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: bar.update())
             for number in range(done, ROUNDS):
-                history = model.fit(_Batches(job, number), shuffle=False, verbose=0, callbacks=[*callbacks, tell])
+                history = model.fit(
+                    _Batches(job, number), shuffle=False, verbose=0, callbacks=[*STEPS[name].callbacks(), tell]
+                )
                 loss = float(history.history["loss"][-1])
                 arrays = {"weights": model.get_weights()}
                 if number + 1 < ROUNDS:

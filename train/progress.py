@@ -42,4 +42,5 @@ def waiting(description: str) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Print a line at once: warnings and what was skipped to standard error, all else to standard output."""
-    print(text, file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)
+    with tqdm.external_write_mode(file=_ERRORS):  # what is shown there steps aside
+        print(text, file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)
