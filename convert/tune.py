@@ -83,14 +83,14 @@ def trainable_copy(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _quantize(scheme: str) -> Step:
+def _quantize(scheme: str, learning_rate: float) -> Step:
     def wrap(model: keras.Model, job: "Job") -> keras.Model:
         annotated = tfmot.quantization.keras.quantize_annotate_model(model)
         wrapped = tfmot.quantization.keras.quantize_apply(annotated, _schemes[scheme]())
         _measured_ranges(wrapped, model, job)
         return _exact_input(wrapped, job)
 
-    return Step(wrap, _exact_input)
+    return Step(wrap, _exact_input, learning_rate=learning_rate)
 
 
 def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: "Job") -> None:
@@ -142,7 +142,8 @@ def _cluster(model: keras.Model, job: "Job") -> keras.Model:
 
 
 STEPS = {
-    **{name: _quantize(name) for name in _schemes},
+    # What was pruned or clustered has just been fitted, and only has to get used to 8 bits.
+    **{name: _quantize(name, 1e-4 if name == "quantize" else 1e-5) for name in _schemes},
     "prune": Step(
         _prune,
         lambda model, job: tfmot.sparsity.keras.strip_pruning(model),
