@@ -96,16 +96,16 @@ def _against(report: dict[str, Any], name: str, value: Callable[[dict[str, Any]]
     reference = 100 * report["reference"]["accuracy"]
     axis.axhline(reference, color=GREY, linewidth=1)
     axis.axhline(reference - report["tolerance_points"], color=ORANGE, linestyle=":", linewidth=1.5)
-    together: dict[tuple[float, float], list[int]] = {}  # points that would hide each other share a label
-    for number, row in enumerate(report["variants"], 1):
+    for row in report["variants"]:
         low, high = row["drop_interval_points"]
-        place, accuracy = value(row), 100 * row["accuracy"]
+        accuracy = 100 * row["accuracy"]
         ends = [[max(0, accuracy - (reference - high))], [max(0, reference - low - accuracy)]]
-        axis.errorbar(place, accuracy, yerr=ends, fmt="o", color=COLOURS[_kind(row["verdict"])], capsize=3, alpha=0.75)
-        near = (known for known in together if known[1] == accuracy and abs(known[0] - place) <= 0.07 * place)
-        together.setdefault(next(near, (place, accuracy)), []).append(number)
-    for point, numbers in together.items():
-        axis.annotate(_ranges(numbers), point, (5, 5), textcoords="offset points", fontsize=9)
+        colour = COLOURS[_kind(row["verdict"])]
+        axis.errorbar(value(row), accuracy, yerr=ends, fmt="o", color=colour, capsize=3, alpha=0.75)
+    points = [(value(row), 100 * row["accuracy"], number) for number, row in enumerate(report["variants"], 1)]
+    for place, group in enumerate(_together(points, np.ptp(axis.get_ylim()))):
+        label = _ranges(sorted(number for _, _, number in group))
+        axis.annotate(label, group[-1][:2], (6, -13 if place % 2 else 5), textcoords="offset points", fontsize=9)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
@@ -114,6 +114,22 @@ def _against(report: dict[str, Any], name: str, value: Callable[[dict[str, Any]]
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)
     return _svg(figure)
+
+
+def _together(points: list[tuple[float, float, int]], height: float) -> list[list[tuple[float, float, int]]]:
+    """Points (x, y, number) from left to right, in groups of those whose labels would hide each other."""
+    points = sorted(points)
+    width = np.log(points[-1][0] / points[0][0]) + 0.5
+    groups: list[list[tuple[float, float, int]]] = []
+    for point in points:
+        for group in groups:
+            x, y, _ = group[-1]
+            if np.log(point[0] / x) < 0.06 * width and abs(point[1] - y) < 0.05 * height:
+                group.append(point)
+                break
+        else:
+            groups.append([point])
+    return groups
 
 
 def _ranges(numbers: list[int]) -> str:
