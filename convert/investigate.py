@@ -7,7 +7,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from convert.export import Job
+from convert.export import Job, converted, free_memory
 from convert.run import scores
 from convert.schemes import SCHEMES
 from convert.selective import DEBUGGED, noise
@@ -37,11 +37,8 @@ def calibration_sweep(job: Job, run: Run, reference: np.ndarray, int8: dict[str,
     found = {len(job.calibration): int8}
     for count in SWEEP:
         if count < len(job.calibration):
-            converter = lite_converter(job.model)
             fewer = replace(job, calibration=job.calibration[:count])
-            SCHEMES["int8"].configure(converter, fewer.samples)
-            with quiet():
-                graph = converter.convert()
+            graph = converted(job.model, SCHEMES["int8"].configure, fewer.samples)
             found[count] = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
     kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
     return [{"pictures": count, **{name: found[count][name] for name in kept}} for count in sorted(found)]
@@ -49,6 +46,7 @@ def calibration_sweep(job: Job, run: Run, reference: np.ndarray, int8: dict[str,
 
 def noise_by_layer(job: Job) -> list[dict[str, Any]]:
     """The noise that int8 adds to each tensor, as a share of its signal, averaged over its channels; worst first."""
+    free_memory()
     few = replace(job, calibration=job.calibration[:DEBUGGED])
     converter = lite_converter(job.model)
     SCHEMES["selective-int8"].configure(converter, few.samples)

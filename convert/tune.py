@@ -142,8 +142,8 @@ def _cluster(model: keras.Model, job: "Job") -> keras.Model:
 
 
 STEPS = {
-    # What was pruned or clustered has just been fitted, and only has to get used to 8 bits.
-    **{name: _quantize(name, 1e-4 if name == "quantize" else 1e-5) for name in _schemes},
+    # A pruned model has few weights left to learn with: at 1e-4 it learned the training pictures by heart.
+    **{name: _quantize(name, 1e-5 if name == "quantize-pruned" else 1e-4) for name in _schemes},
     "prune": Step(
         _prune,
         lambda model, job: tfmot.sparsity.keras.strip_pruning(model),
