@@ -1,7 +1,10 @@
 """From a Keras model to the bytes of one `.tflite` file that carries its contract."""
 
+import ctypes
+import gc
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,12 +12,12 @@ import numpy as np
 
 from convert.calibrate import samples
 from convert.metadata import add_metadata
-from convert.schemes import SCHEMES
+from convert.schemes import SCHEMES, Samples
 from edge.contract import ModelSpec, append_files
 from edge.quiet import quiet
 from train.augment import Augmentation
 from train.dataset import Picture
-from train.keras import keras, layers, lite_converter
+from train.keras import keras, layers, lite_converter, tf
 from train.rundir import Run
 
 # What a run without views of its own gets.
@@ -66,11 +69,30 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
 
         graph, notes["float_layers"] = quantize_selectively(job, scheme.configure)
     else:
-        converter = lite_converter(model)
-        scheme.configure(converter, job.samples)
-        with quiet():
-            graph = converter.convert()
+        graph = converted(model, scheme.configure, job.samples)
     return package(graph, replace(job.spec, scheme=name)), notes
+
+
+def converted(
+    model: keras.Model, configure: Callable[[tf.lite.TFLiteConverter, Samples], None], data: Samples
+) -> bytes:
+    """The graph that the converter makes of a model."""
+    free_memory()
+    converter = lite_converter(model)
+    configure(converter, data)
+    with quiet():
+        return converter.convert()
+
+
+def free_memory() -> None:
+    """Give back what an earlier conversion left behind.
+
+    It copies all weights several times, and some of the copies hang on cycles of objects: without this, a model of
+    190 MB would take more than 10 GB.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def package(graph: bytes, spec: ModelSpec) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from convert.export import Job
+from convert.export import Job, converted, free_memory
 from convert.run import scores
 from convert.schemes import SCHEMES
 from convert.selective import DEBUGGED, noise
@@ -16,55 +16,83 @@ from edge.quiet import quiet
 from train.keras import lite_converter, tf
 from train.rundir import Run
 
+STORED = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT16: np.int16,
+    schema.TensorType.INT32: np.int32,
+    schema.TensorType.INT64: np.int64,
+}
 SWEEP = 1, 10  # calibration pictures, besides as many as were asked for
 
 
-def calibration_sweep(job: Job, run: Run, reference: np.ndarray) -> list[dict[str, Any]]:
-    """What int8 loses on the validation pictures if it is calibrated with fewer pictures, a row a count."""
+def calibration_sweep(job: Job, run: Run, reference: np.ndarray, int8: dict[str, Any]) -> list[dict[str, Any]]:
+    """What int8 loses on the validation pictures if it is calibrated with fewer pictures, a row a count.
+
+    Args:
+        int8: the figures of the variant that all of them calibrated: the last row.
+    """
     truth = np.array([picture.label for picture in run.validation])
-    rows = []
+    found = {len(job.calibration): int8}
     for count in SWEEP:
         if count < len(job.calibration):
-            converter = lite_converter(job.model)
             fewer = replace(job, calibration=job.calibration[:count])
-            SCHEMES["int8"].configure(converter, fewer.samples)
-            with quiet():
-                graph = converter.convert()
-            figures = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
-            kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
-            rows.append({"pictures": count, **{name: figures[name] for name in kept}})
-    return rows
+            graph = converted(job.model, SCHEMES["int8"].configure, fewer.samples)
+            found[count] = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
+    kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
+    return [{"pictures": count, **{name: found[count][name] for name in kept}} for count in sorted(found)]
 
 
 def noise_by_layer(job: Job) -> list[dict[str, Any]]:
     """The noise that int8 adds to each tensor, as a share of its signal, averaged over its channels; worst first."""
+    free_memory()
     few = replace(job, calibration=job.calibration[:DEBUGGED])
     converter = lite_converter(job.model)
     SCHEMES["selective-int8"].configure(converter, few.samples)
     with quiet():
         debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=few.samples)
-        graph = debugger.get_debug_quantized_model()
-    return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(graph, few)]
+    return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(debugger.quant_model, few)]
+
+
+def constants(graph: bytes) -> list[tuple[str, str, list[np.ndarray]]]:
+    """Of each operator: the layer, the operator's kind, and the constants that it takes, as they are stored."""
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(graph))
+    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    subgraph = model.subgraphs[0]
+    rows = []
+    for operator in subgraph.operators:
+        tensors = [subgraph.tensors[index] for index in operator.inputs if index >= 0]
+        stored = [(model.buffers[tensor.buffer].data, STORED.get(tensor.type, np.uint8)) for tensor in tensors]
+        code = model.operatorCodes[operator.opcodeIndex]
+        layer = short(subgraph.tensors[operator.outputs[0]].name.decode())
+        found = [np.asarray(data, np.uint8).view(dtype) for data, dtype in stored if data is not None and len(data)]
+        rows.append((layer, kinds[max(code.builtinCode, code.deprecatedBuiltinCode)], found))
+    return rows
 
 
 def layer_bytes(graph: bytes) -> list[dict[str, Any]]:
     """The bytes of the constants of each operator, largest first."""
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(graph))
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    rows = []
-    for operator in model.subgraphs[0].operators:
-        tensors = [model.subgraphs[0].tensors[index] for index in operator.inputs if index >= 0]
-        data = [model.buffers[tensor.buffer].data for tensor in tensors]
-        size = sum(len(item) for item in data if item is not None)
-        if size:
-            code = model.operatorCodes[operator.opcodeIndex]
-            output = model.subgraphs[0].tensors[operator.outputs[0]]
-            kind = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            rows.append({"layer": short(output.name.decode()), "operator": kind, "bytes": size})
-    return sorted(rows, key=lambda row: -row["bytes"])
+    rows = [
+        {"layer": layer, "operator": kind, "bytes": sum(values.nbytes for values in found)}
+        for layer, kind, found in constants(graph)
+    ]
+    return sorted((row for row in rows if row["bytes"]), key=lambda row: -row["bytes"])
+
+
+def weights(graph: bytes) -> dict[str, Any]:
+    """How many constants the graph has, and the share of them that is zero: pruning shows there."""
+    values = [found for _, _, all_found in constants(graph) for found in all_found]
+    count = sum(found.size for found in values)
+    return {"parameters": count, "zeros": round(sum(int((found == 0).sum()) for found in values) / max(1, count), 4)}
 
 
 def short(name: str) -> str:
-    """The layer in a tensor's name: "frostlite/block1a_bn/FusedBatchNormV3;…" is "block1a_bn"."""
+    """The layer in a tensor's name: "frostlite/block1a_bn/FusedBatchNormV3;…" is "block1a_bn".
+
+    The last tensor has a name of the converter's own.
+    """
     parts = name.split(";")[0].split("/")
+    if parts[0].startswith(("PartitionedCall", "StatefulPartitionedCall", "Identity")) and len(parts) == 1:
+        return "output"
     return parts[1] if len(parts) > 1 else parts[0]

@@ -5,6 +5,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from edge.contract import ModelSpec
 from edge.errors import UserError
 from edge.quiet import quiet
@@ -54,7 +56,7 @@ def load_model(path: Path) -> keras.Model:
             try:
                 return keras.models.load_model(path, compile=False)
             except (TypeError, ValueError, ImportError):
-                if not zipfile.is_zipfile(path):
+                if not (zipfile.is_zipfile(path) or h5py.is_hdf5(path)):
                     raise
                 return _keras3(path)
     except Exception as error:  # a damaged model may fail in any way

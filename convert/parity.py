@@ -14,7 +14,7 @@ import numpy as np
 from convert.stats import compare, verdict
 from edge.interpreter import RUNTIMES
 from train.dataset import Picture
-from train.progress import progress
+from train.progress import progress, waiting
 from train.rundir import Run
 
 THREADS = os.cpu_count() or 1
@@ -86,12 +86,14 @@ def speed(model: Path, picture: Picture, runtime: str) -> dict[str, Any]:
 
 
 def _run(job: str, model: Path, pictures: Sequence[Picture], runtime: str) -> dict[str, np.ndarray] | str:
+    what = f"{model.stem} in {runtime}"
+    shown: Any = progress(what, len(pictures)) if job == "scores" else waiting(f"{what}: timing")
     with tempfile.TemporaryDirectory() as name, (Path(name) / "errors").open("w+") as errors:
         paths, out = Path(name) / "paths", Path(name) / "out.npz"
         paths.write_text("".join(f"{picture.path.resolve()}\n" for picture in pictures))
         with (
             paths.open() as given,
-            progress(f"{model.stem} in {runtime}", len(pictures)) as bar,
+            shown as bar,
             subprocess.Popen(
                 [sys.executable, "-m", "convert.device", job, str(model.resolve()), runtime, str(THREADS), str(out)],
                 stdin=given,

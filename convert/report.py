@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import jinja2
 import matplotlib
 import numpy as np
 
+from convert.investigate import short
 from edge.files import whole
 from edge.pictures import read_picture
 from train.report import BLUE, GREY, ORANGE
@@ -40,9 +42,10 @@ def write_report(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {
-        "share": lambda value: f"{100 * value:.2f} %",
+        "share": lambda value: f"{100 * value:.2f}\N{NO-BREAK SPACE}%",
         "mb": lambda value: f"{value / 1e6:.2f}",
-        "interval": lambda ends: f"{ends[0]:+.2f} to {ends[1]:+.2f}",
+        "layers": _layers,
+        "interval": lambda ends: f"{ends[0]:+.2f}\N{NO-BREAK SPACE}to {ends[1]:+.2f}",
         "kind": _kind,
         "name": lambda path: Path(path).name,
     }
@@ -72,44 +75,77 @@ def write_report(
         part.write_text(page, encoding="utf-8")
 
 
+def _layers(tensors: list[str]) -> list[str]:
+    return list(dict.fromkeys(map(short, tensors)))
+
+
 def _kind(verdict: str) -> str:
     return verdict.partition(":")[0]
 
 
-def _tradeoff(report: dict[str, Any]) -> str:
-    """Accuracy against size and against latency; the error bars are the intervals of the drop."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
+def _tradeoff(report: dict[str, Any]) -> list[str]:
+    """Accuracy against size and against latency, a picture each; the error bars are the intervals of the drop."""
+    return [
+        _against(report, "size, MB", lambda row: row["bytes"] / 1e6),
+        _against(report, "one inference, ms (median)", lambda row: max(0.01, row["latency_ms"]["p50"])),
+    ]
+
+
+def _against(report: dict[str, Any], name: str, value: Callable[[dict[str, Any]], float]) -> str:
+    figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
     reference = 100 * report["reference"]["accuracy"]
-    for axis, unit, value in (
-        (axes[0], "MB", lambda row: row["bytes"] / 1e6),
-        (axes[1], "ms (p50)", lambda row: row["latency_ms"]["p50"]),
-    ):
-        axis.axhline(reference, color=GREY, linewidth=1)
-        axis.axhline(reference - report["tolerance_points"], color=ORANGE, linestyle=":", label="tolerance")
-        for number, row in enumerate(report["variants"], 1):
-            low, high = row["drop_interval_points"]
-            accuracy = 100 * row["accuracy"]
-            ends = [[max(0, accuracy - (reference - high))], [max(0, reference - low - accuracy)]]
-            colour = COLOURS[_kind(row["verdict"])]
-            axis.errorbar(value(row), accuracy, yerr=ends, fmt="o", color=colour, capsize=3, alpha=0.8)
-            axis.annotate(str(number), (value(row), accuracy), (5, 5), textcoords="offset points", fontsize=9)
-            axis.plot([], [], " ", label=f"{number}  {row['scheme']}")
-        axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-        axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-        axis.set_xlabel(unit)
-        axis.grid(alpha=0.3)
-    _readable_ticks(axes[0], [row["bytes"] / 1e6 for row in report["variants"]])
-    _readable_ticks(axes[1], [row["latency_ms"]["p50"] for row in report["variants"]])
-    axes[0].set_ylabel("accuracy, %")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", fontsize=9, frameon=False, handlelength=1.2)
+    axis.axhline(reference, color=GREY, linewidth=1)
+    axis.axhline(reference - report["tolerance_points"], color=ORANGE, linestyle=":", linewidth=1.5)
+    for row in report["variants"]:
+        low, high = row["drop_interval_points"]
+        accuracy = 100 * row["accuracy"]
+        ends = [[max(0, accuracy - (reference - high))], [max(0, reference - low - accuracy)]]
+        colour = COLOURS[_kind(row["verdict"])]
+        axis.errorbar(value(row), accuracy, yerr=ends, fmt="o", color=colour, capsize=3, alpha=0.75)
+    points = [(value(row), 100 * row["accuracy"], number) for number, row in enumerate(report["variants"], 1)]
+    for place, group in enumerate(_together(points, np.ptp(axis.get_ylim()))):
+        label = _ranges(sorted(number for _, _, number in group))
+        axis.annotate(label, group[-1][:2], (6, -13 if place % 2 else 5), textcoords="offset points", fontsize=9)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    _readable_ticks(axis, [value(row) for row in report["variants"]])
+    axis.set(xlabel=name, ylabel="accuracy, %")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.25)
     return _svg(figure)
 
 
+def _together(points: list[tuple[float, float, int]], height: float) -> list[list[tuple[float, float, int]]]:
+    """Points (x, y, number) from left to right, in groups of those whose labels would hide each other."""
+    points = sorted(points)
+    width = np.log(points[-1][0] / points[0][0]) + 0.5
+    groups: list[list[tuple[float, float, int]]] = []
+    for point in points:
+        for group in groups:
+            x, y, _ = group[-1]
+            if np.log(point[0] / x) < 0.06 * width and abs(point[1] - y) < 0.05 * height:
+                group.append(point)
+                break
+        else:
+            groups.append([point])
+    return groups
+
+
+def _ranges(numbers: list[int]) -> str:
+    """[1, 2, 3, 5] is "1-3, 5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
 def _readable_ticks(axis: Any, values: list[float]) -> None:
-    low, high = max(min(values), 0.01) / 1.3, max(*values, 0.01) * 1.3
-    steps = [step * 10.0**power for power in range(-3, 6) for step in (1, 2, 5)]
+    low, high = max(min(values), 1e-4) / 1.25, max(*values, 1e-4) * 1.25
+    steps = [step * 10.0**power for power in range(-5, 6) for step in (1, 2, 5)]
     axis.set_xlim(low, high)
     axis.set_xticks([step for step in steps if low <= step <= high])
 
@@ -118,7 +154,7 @@ def _details(
     report: dict[str, Any], row: dict[str, Any], reference: np.ndarray, scores: np.ndarray, labels: tuple[str, ...]
 ) -> str:
     """The two confusion matrices side by side, and the score of the right label in both models."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained", width_ratios=(1, 1, 1.1))
     for axis, title, counts in (
         (axes[0], "Keras", report["reference"]["confusion"]),
         (axes[1], row["scheme"], row["confusion"]),
@@ -149,11 +185,12 @@ def _details(
 def _bars(rows: list[dict[str, Any]], key: str, unit: str, factor: float) -> str:
     """The rows with the largest values, one bar a layer."""
     rows = rows[:LAYERS]
-    figure, axis = plt.subplots(figsize=(11, 0.8 + 0.22 * len(rows)), layout="constrained")
-    axis.barh(range(len(rows)), [row[key] * factor for row in rows], color=BLUE)
+    figure, axis = plt.subplots(figsize=(8, 0.8 + 0.2 * len(rows)), layout="constrained")
+    axis.barh(range(len(rows)), [row[key] * factor for row in rows], color=BLUE, height=0.7)
     axis.set_yticks(range(len(rows)), [row["layer"] for row in rows], fontsize=8)
-    axis.invert_yaxis()
+    axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlabel(unit)
+    axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="x", alpha=0.3)
     return _svg(figure)
 

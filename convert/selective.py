@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,18 @@ from train.keras import lite_converter, tf
 if TYPE_CHECKING:
     from convert.export import Job
 
+# The debugger runs on TensorFlow's own interpreter, which warns at every start that it is deprecated.
+warnings.filterwarnings("ignore", module="tensorflow.lite.python.interpreter")
+
 DEBUGGED = 16  # pictures that show where the error arises
 CHECKED = 256  # training pictures that show whether it is small enough
 
 
 def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[str]]:
-    """The quantized graph, and the names of the layers that stayed in float (at least those around one tensor).
+    """The quantized graph, and the names of the layers that stayed in float.
 
     The tensors are ordered by the noise that quantization adds to them. The layers around the worst of them stay in
-    float: one tensor, two, four, … until the labels of training pictures change no more often than the tolerance
+    float: no tensor, one, two, four, … until the labels of training pictures change no more often than the tolerance
     says, then as few as still do. No validation picture has a say.
     """
     converter = lite_converter(job.model)
@@ -34,8 +38,7 @@ def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[s
     with quiet():
         reference = lite_converter(job.model).convert()
         debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=job.samples)
-        instrumented = debugger.get_debug_quantized_model()
-    worst = [name for name, _ in noise(instrumented, job)]
+    worst = [name for name, _ in noise(debugger.quant_model, job)]
     around = neighbours(debugger.calibrated_model)
     known = {picture.digest for picture in job.calibration}
     check = [picture for picture in job.train if picture.digest not in known][:CHECKED] or list(job.calibration)
@@ -48,10 +51,10 @@ def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[s
             graph = with_uint8_ends(debugger.get_nondebug_quantized_model())
         return 100 * float((answers(graph, check, job) != expected).mean()), graph, kept
 
-    few, count = 0, 1
+    few, count = -1, 0
     changed, graph, kept = attempt(count)
     while changed > job.tolerance and count < len(worst):
-        few, count = count, min(2 * count, len(worst))
+        few, count = count, min(max(1, 2 * count), len(worst))
         changed, graph, kept = attempt(count)
     while count - few > 1:
         middle = (few + count) // 2
@@ -68,35 +71,38 @@ def noise(debug_graph: bytes, job: "Job") -> list[tuple[str, float]]:
 
     By channel, because one loud channel can drown the others, which no average over the whole tensor shows.
     """
-    options = tf.lite.experimental.QuantizationDebugOptions(
-        layer_direct_compare_metrics={
-            "noise": lambda real, levels, scale, zero_point: channel_noise(
-                real, (levels.astype(np.float32) - zero_point) * scale
-            )
-        }
-    )
+    sums: list[tuple[np.ndarray, np.ndarray]] = []  # picture by picture, of each tensor in the same order
+
+    def listen(real: np.ndarray, levels: np.ndarray, scale: float, zero_point: int) -> float:
+        sums.append(energies(real, (levels.astype(np.float32) - zero_point) * scale))
+        return 0.0
+
     pictures = job.calibration[:DEBUGGED]
     with quiet():
         debugger = tf.lite.experimental.QuantizationDebugger(
             quant_debug_model_content=debug_graph,
             debug_dataset=lambda: samples(pictures, job.spec),
-            debug_options=options,
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                layer_direct_compare_metrics={"listen": listen}
+            ),
         )
         debugger.run()
         table = io.StringIO()
         debugger.layer_statistics_dump(table)
     table.seek(0)
-    found = {row["tensor_name"]: float(row["noise"]) for row in csv.DictReader(table)}
+    names = [row["tensor_name"] for row in csv.DictReader(table)]
+    found = {}
+    for place, name in enumerate(names):
+        error, signal = (np.sum(parts, axis=0) for parts in zip(*sums[place :: len(names)], strict=True))
+        heard = signal > 0
+        found[name] = float(np.sqrt(error[heard] / signal[heard]).mean()) if heard.any() else 0.0
     return sorted(found.items(), key=lambda item: -item[1])
 
 
-def channel_noise(real: np.ndarray, quantized: np.ndarray) -> float:
-    """Root-mean-square error over root-mean-square signal, averaged over the channels that have a signal."""
+def energies(real: np.ndarray, quantized: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The energy of the error and that of the signal, by channel, float64."""
     axes = tuple(range(real.ndim - 1))
-    error = np.sqrt(np.square(real - quantized).mean(axis=axes))
-    signal = np.sqrt(np.square(real).mean(axis=axes))
-    heard = signal > 0
-    return float((error[heard] / signal[heard]).mean()) if heard.any() else 0.0
+    return np.square(real - quantized).sum(axis=axes, dtype=float), np.square(real).sum(axis=axes, dtype=float)
 
 
 def neighbours(graph: bytes) -> dict[str, list[str]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from train.confusion import confusion_matrix
+
 CONFIDENCE = 0.90  # of the two-sided interval, so 95 % on either side of it
 BINS = 15  # of the calibration error, as in Guo et al. (2017)
 SAME_SCORES = 1e-3  # a variant that never strays further, and never to another label, is the same model
@@ -41,7 +43,7 @@ def compare(reference: np.ndarray, scores: np.ndarray, truth: np.ndarray, labels
         "score_change": {"largest": float(change.max()), "mean": float(change.mean())},
         "recall": {label: float((after[truth == i] == i).mean()) for i, label in enumerate(labels) if i in truth},
         "calibration_error": calibration_error(scores, truth),
-        "confusion": confusion(truth, after, len(labels)).tolist(),
+        "confusion": confusion_matrix(truth, after, len(labels)).tolist(),
     }
 
 
@@ -117,10 +119,3 @@ def calibration_error(scores: np.ndarray, truth: np.ndarray) -> float:
     bins = np.clip(np.ceil(top * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = [abs(top[bins == i].mean() - right[bins == i].mean()) * (bins == i).mean() for i in np.unique(bins)]
     return float(sum(gaps))
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts, int64 (classes, classes): rows are the true labels, columns the predicted ones."""
-    matrix = np.zeros((classes, classes), np.int64)
-    np.add.at(matrix, (truth, predicted), 1)
-    return matrix

@@ -5,12 +5,11 @@ and resumes where it stopped: after every round its state is in the cache, by th
 """
 
 import hashlib
+import math
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +20,10 @@ from edge.preprocess import FLOAT32, lookup_table, prepare
 from edge.quiet import quiet
 from train.augment import views
 from train.cache import cache_folder, locked
+from train.checkpoint import Checkpoint
 from train.dataset import Picture
 from train.keras import keras, layers
-from train.progress import progress
+from train.progress import progress, say
 
 if TYPE_CHECKING:
     from convert.export import Job
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 BATCH = 16
 ROUNDS = 3  # each of at most `BATCHES` batches; after each the state is kept
 BATCHES = 20
-LEARNING_RATE = 1e-4
 SPARSITY = 0.5
 CLUSTERS = 32
 RANGE_PICTURES = 32
@@ -51,25 +50,24 @@ class Step:
     wrap: Callable[[keras.Model, "Job"], keras.Model]
     unwrap: Callable[[keras.Model, "Job"], keras.Model]
     callbacks: Callable[[], list[keras.callbacks.Callback]] = list
+    learning_rate: float = 1e-4
 
 
 def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Put a model through steps of the table, with what was done as JSON values."""
     model = trainable_copy(job.model)
-    digest = hashlib.sha256(
-        repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, LEARNING_RATE, job.augmentation)).encode()
-    )
+    digest = hashlib.sha256(repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation)).encode())
     for weight in job.model.get_weights():
         digest.update(weight.tobytes())
     for picture in job.train:
         digest.update(picture.digest.encode())
     losses = {}
     for name in steps:
-        digest.update(name.encode())
         step = STEPS[name]
+        digest.update(repr((name, step.learning_rate)).encode())
         with quiet():
             wrapped = step.wrap(model, job)
-        losses[name] = _fit(wrapped, job, name, step.callbacks(), cache_folder() / "tuned" / digest.hexdigest()[:32])
+        losses[name] = _fit(wrapped, job, name, digest.hexdigest()[:32])
         model = step.unwrap(wrapped, job)
         if name != steps[-1]:
             model = trainable_copy(model)  # what was stripped is wired to the model that was wrapped
@@ -85,14 +83,14 @@ def trainable_copy(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _quantize(scheme: str) -> Step:
+def _quantize(scheme: str, learning_rate: float) -> Step:
     def wrap(model: keras.Model, job: "Job") -> keras.Model:
         annotated = tfmot.quantization.keras.quantize_annotate_model(model)
         wrapped = tfmot.quantization.keras.quantize_apply(annotated, _schemes[scheme]())
         _measured_ranges(wrapped, model, job)
         return _exact_input(wrapped, job)
 
-    return Step(wrap, _exact_input)
+    return Step(wrap, _exact_input, learning_rate=learning_rate)
 
 
 def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: "Job") -> None:
@@ -144,60 +142,63 @@ def _cluster(model: keras.Model, job: "Job") -> keras.Model:
 
 
 STEPS = {
-    **{name: _quantize(name) for name in _schemes},
+    # A pruned model has few weights left to learn with: at 1e-4 it learned the training pictures by heart.
+    **{name: _quantize(name, 1e-5 if name == "quantize-pruned" else 1e-4) for name in _schemes},
     "prune": Step(
         _prune,
         lambda model, job: tfmot.sparsity.keras.strip_pruning(model),
         lambda: [tfmot.sparsity.keras.UpdatePruningStep()],
+        3e-4,  # half of the weights are gone: the others have further to go
     ),
     "cluster": Step(_cluster, lambda model, job: tfmot.clustering.keras.strip_clustering(model)),
 }
 
 
-def _fit(model: keras.Model, job: "Job", name: str, callbacks: list[keras.callbacks.Callback], folder: Path) -> float:
-    """Fit in place, or take the weights that an earlier fit left; returns the last loss."""
-    finished = folder / "finished.npz"
-    with locked(folder / "lock"):
-        if finished.exists():
-            with np.load(finished) as found:
-                model.set_weights([found[f"w{i}"] for i in range(len(found) - 1)])
-                return float(found["loss"])
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=job.spec.output == "logits")
-        model.compile(keras.optimizers.Adam(LEARNING_RATE), loss)
-        pictures = _Batches(job)
-        with progress(name, ROUNDS * len(pictures), " batches") as bar:
-            history = model.fit(
-                pictures,
-                epochs=ROUNDS,
-                verbose=0,
-                shuffle=False,
-                callbacks=[
-                    *callbacks,
-                    keras.callbacks.BackupAndRestore(folder / "state"),
-                    keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: bar.update()),
-                ],
-            )
-        last = float(history.history["loss"][-1])
-        values = {f"w{i}": weight for i, weight in enumerate(model.get_weights())}
-        part = folder / "part.npz"
-        np.savez(part, loss=last, **values)
-        part.replace(finished)
-        shutil.rmtree(folder / "state", ignore_errors=True)
-        return last
+def _fit(model: keras.Model, job: "Job", name: str, key: str) -> float:
+    """Fit in place, from where an earlier fit was stopped, or take what it left; returns the last loss."""
+    folder = cache_folder() / "tuned"
+    with locked(folder / f"{key}.lock"):
+        checkpoint = Checkpoint(folder / f"{key}.npz", key)
+        optimizer = keras.optimizers.Adam(STEPS[name].learning_rate)
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=job.spec.output == "logits"))
+        done, loss = 0, math.nan
+        if found := checkpoint.load():
+            arrays, values = found
+            done, loss = values["rounds"], values["loss"]
+            model.set_weights(arrays["weights"])
+            for variable, value in zip(optimizer.variables, arrays.get("optimizer", []), strict=done < ROUNDS):
+                variable.assign(value)
+            if done < ROUNDS:
+                say(f"{name}: continuing after round {done} of {ROUNDS}, where it was stopped")
+        size = _batches(job.train)
+        with progress(name, ROUNDS * size, " batches", initial=done * size) as bar:
+            tell = keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: bar.update())
+            for number in range(done, ROUNDS):
+                history = model.fit(
+                    _Batches(job, number), shuffle=False, verbose=0, callbacks=[*STEPS[name].callbacks(), tell]
+                )
+                loss = float(history.history["loss"][-1])
+                arrays = {"weights": model.get_weights()}
+                if number + 1 < ROUNDS:
+                    arrays["optimizer"] = [variable.numpy() for variable in optimizer.variables]
+                checkpoint.save(arrays, {"rounds": number + 1, "loss": loss})
+        return loss
 
 
 class _Batches(keras.utils.Sequence):
-    """Batches of views of training pictures, the same ones in every run."""
+    """The batches of a round: views of training pictures, others in every round, the same in every run."""
 
-    def __init__(self, job: "Job") -> None:
+    def __init__(self, job: "Job", round_: int) -> None:
         super().__init__()
-        self.job = job
+        self.job, self.round = job, round_
         self.pool = ThreadPoolExecutor()
 
     def __len__(self) -> int:
         return _batches(self.job.train)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        number += self.round * len(self)
         chosen = random.Random(number).sample(self.job.train, min(BATCH, len(self.job.train)))
         drawn = views(chosen, self.job.augmentation, [number])
         tensors = self.pool.map(lambda view: prepare(view.frame(self.job.spec), self.job.spec), drawn)

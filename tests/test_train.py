@@ -12,8 +12,8 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from edge.contract import ModelSpec
 from edge.preprocess import prepare
+from train.confusion import confusion_matrix
 from train.keras import keras, tf
-from train.report import confusion_matrix
 from train.rundir import read_run
 
 

@@ -1,11 +1,18 @@
 """What people see while they wait: one look for all progress bars, and lines of text."""
 
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
 
 from train.workers import workers
+
+# Standard error as it was at the start: `edge.quiet` takes away the one that native code writes to.
+_ERRORS = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
 
 
 def progress(description: str, total: int, unit: str = " pictures", **more: Any) -> Any:
@@ -14,7 +21,26 @@ def progress(description: str, total: int, unit: str = " pictures", **more: Any)
     It shows on a terminal only, and only for what takes longer than a moment.
     """
     hidden = None if workers().first else True  # None: unless it is a terminal
-    return tqdm(total=total, desc=description, unit=unit, leave=False, delay=1, disable=hidden, **more)
+    return tqdm(total=total, desc=description, unit=unit, leave=False, delay=1, disable=hidden, file=_ERRORS, **more)
+
+
+@contextmanager
+def waiting(description: str) -> Iterator[None]:
+    """Show on a terminal, with the seconds, what is done in the block: for work that cannot tell how far it is."""
+    done = threading.Event()
+    with tqdm(desc=description, bar_format="{desc}: {elapsed}", leave=False, disable=None, file=_ERRORS) as line:
+
+        def tick() -> None:
+            while not done.wait(1):
+                line.refresh()
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def say(text: str) -> None:
@@ -24,4 +50,5 @@ def say(text: str) -> None:
     """
     if not workers().first:
         return
-    print(text, file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)
+    with tqdm.external_write_mode(file=_ERRORS):  # what is shown there steps aside
+        print(text, file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)

@@ -42,13 +42,6 @@ def draw_curves(path: Path, fit: Fit) -> None:
     _save(figure, path)
 
 
-def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts, int64 (classes, classes): rows are the true labels, columns the predicted ones."""
-    matrix = np.zeros((classes, classes), np.int64)
-    np.add.at(matrix, (truth, predicted), 1)
-    return matrix
-
-
 def draw_confusion(path: Path, matrix: np.ndarray, labels: tuple[str, ...], title: str) -> None:
     """A confusion matrix: coloured by the share of the row, with the counts written in."""
     side = 2.5 + 0.55 * len(labels)

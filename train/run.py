@@ -16,6 +16,7 @@ from edge.files import whole
 from train.augment import Augmentation, parse_augmentation, views, write_contact_sheet
 from train.backbones import UNIT, build_backbone
 from train.checkpoint import Checkpoint
+from train.confusion import confusion_matrix
 from train.dataset import Dataset
 from train.features import extract
 from train.fit import Fit, Recipe, fit_stage, scores
@@ -23,7 +24,7 @@ from train.keras import keras
 from train.measure import predict
 from train.model import build_classifier, parameters, split_at_features, unfreeze
 from train.progress import say
-from train.report import confusion_matrix, draw_confusion, draw_curves, write_history
+from train.report import draw_confusion, draw_curves, write_history
 from train.rundir import METRICS, MODEL, write_json, write_run
 from train.source import FeatureSource, PictureSource, Source
 from train.threshold import calibrate, crossed_accuracy, fold_in, in_contract

@@ -1,0 +1,83 @@
+"""A model that was trained elsewhere, in every format that Keras has written: proved as one of ours."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras as keras3
+import numpy as np
+import pytest
+from conftest import run_here
+
+from edge import Classifier
+from edge.contract import ModelSpec
+from train.keras import keras, tf
+
+SIDE = 32
+COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}  # BGR
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes and no split: one folder a class, 60 pictures each."""
+    root = tmp_path_factory.mktemp("own") / "photos"
+    for label, colour in COLOURS.items():
+        (root / label).mkdir(parents=True)
+        for number in range(60):
+            noise = np.random.default_rng([number, len(label)]).integers(-40, 40, (SIDE, SIDE, 3))
+            cv2.imwrite(str(root / label / f"{number:03}.png"), np.clip(noise + colour, 0, 255).astype(np.uint8))
+    spec = ModelSpec(tuple(COLOURS), (SIDE, SIDE), mean=(127.5,) * 3, std=(127.5,) * 3, backbone="by hand")
+    (root.parent / "spec.json").write_text(spec.to_json())
+    return root
+
+
+def built(library: Any) -> Any:
+    """The same small network in either Keras: blue, green and red from the mean of the picture."""
+    image = library.Input((SIDE, SIDE, 3), name="image")
+    x = library.layers.Conv2D(3, 1, activation="relu", name="convolution")(image)
+    x = library.layers.GlobalAveragePooling2D(name="features")(x)
+    model = library.Model(image, library.layers.Dense(3, activation="softmax", name="scores")(x))
+    model.get_layer("convolution").set_weights([np.eye(3, dtype=np.float32)[None, None], np.ones(3)])
+    model.get_layer("scores").set_weights([6 * np.eye(3, dtype=np.float32)[:, ::-1], np.zeros(3)])  # RGB to BGR
+    return model
+
+
+def bare(path: Path) -> None:
+    """A SavedModel that no Keras wrote: a function of TensorFlow with a signature."""
+    model = built(keras)
+    module = tf.Module()
+    module.model = model  # so that its variables are saved
+    serve = tf.function(lambda image: {"scores": model(image)})
+    signature = serve.get_concrete_function(tf.TensorSpec((None, SIDE, SIDE, 3), tf.float32, name="image"))
+    tf.saved_model.save(module, str(path), signatures=signature)
+
+
+FORMATS: dict[str, Callable[[Path], object]] = {
+    "two.keras": lambda path: built(keras).save(path),
+    "two.h5": lambda path: built(keras).save(path),
+    "two-saved": lambda path: built(keras).save(path, save_format="tf"),
+    "bare-saved": bare,
+    "three.keras": lambda path: built(keras3).save(path),
+    "three.h5": lambda path: built(keras3).save(path),
+    "three-saved": lambda path: built(keras3).export(path, verbose=False),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_converted_and_proved(name: str, photos: Path, tmp_path: Path) -> None:
+    FORMATS[name](tmp_path / name)
+    spec = photos.parent / "spec.json"
+    job = run_here(
+        "convert", tmp_path / name, "--data", photos, "--spec", spec, "--out", tmp_path / "run", "--tolerance", 5
+    )
+    assert job.returncode == 0, job.stdout + job.stderr
+    report = json.loads((tmp_path / "run" / "export" / "report.json").read_text())
+    assert report["reference"]["accuracy"] == 1
+    assert report["reference"]["pictures"] == 36  # a fifth of each class was held out
+    assert {row["scheme"]: row["accuracy"] for row in report["variants"]} == {"float32": 1, "int8": 1}
+    assert not any("PartitionedCall" in row["layer"] for variant in report["variants"] for row in variant["layers"])
+    with Classifier(tmp_path / "run" / "export" / "best.tflite") as classifier:
+        for label, colour in COLOURS.items():
+            assert classifier.classify(np.full((50, 70, 3), colour, np.uint8)).label == label

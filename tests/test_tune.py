@@ -1,0 +1,98 @@
+"""Training-time schemes: stopped in the middle, they go on where they were and end as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, colour_picture, run_module
+
+from convert.export import Job
+from convert.tune import ROUNDS, tune
+from edge.contract import ModelSpec
+from train.checkpoint import Checkpoint
+from train.dataset import Picture
+from train.keras import keras, layers
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    folder = tmp_path_factory.mktemp("tuned")
+    pictures = []
+    for number in range(48):
+        path = folder / f"{number}.png"
+        cv2.imwrite(str(path), colour_picture(("blue", "red")[number % 2], number, SIDE))
+        pictures.append(Picture(path, number % 2, str(number)))
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(16, 3, strides=4, activation="relu", name="convolution")(image)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, layers.Dense(2, activation="softmax")(x))
+    spec = ModelSpec(("blue", "red"), (SIDE, SIDE), mean=(127.5,) * 3, std=(127.5,) * 3)
+    return Job(model, spec, pictures, pictures[:20], 1.0)
+
+
+@pytest.mark.parametrize("step", ["prune", "cluster", "quantize"])
+def test_a_stopped_step_ends_as_an_undisturbed_one(
+    step: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted(cache: str) -> list[np.ndarray]:
+        monkeypatch.setenv("FROSTLITE_CACHE", str(tmp_path / cache))
+        keras.utils.set_random_seed(1)  # clusters start from drawn ones
+        return tune(job, (step,))[0].get_weights()
+
+    undisturbed = fitted("one")
+    save, saved = Checkpoint.save, []
+
+    def save_and_stop(self: Checkpoint, *arguments: object) -> None:
+        save(self, *arguments)  # type: ignore[arg-type]
+        saved.append(arguments[1])
+        if len(saved) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        fitted("other")
+    continued = fitted("other")
+    assert [values["rounds"] for values in saved] == list(range(1, ROUNDS + 1))  # type: ignore[index]
+    for one, other in zip(undisturbed, continued, strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+    if step == "prune":
+        kernel = next(weight for weight in continued if weight.ndim == 4)
+        assert (kernel == 0).mean() == pytest.approx(0.5, abs=0.01)
+    saved.clear()
+    assert all(np.array_equal(one, other) for one, other in zip(continued, fitted("other"), strict=True))
+    assert saved == []  # finished: nothing is fitted again
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("FROSTLITE_SLOW") != "1", reason="a minute of training; FROSTLITE_SLOW=1 runs it")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_command_continues_after_a_kill(how: signal.Signals, colour_run: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "FROSTLITE_CACHE": str(tmp_path)}
+    arguments = ["convert", colour_run, "--calibration", 20, "--scheme", "pruned-int8", "--tolerance", 50]
+    command = [sys.executable, "-m", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 200
+    while not list(tmp_path.glob("tuned/*.npz")):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGINT else -how)
+    if how == signal.SIGINT:
+        assert errors.strip() == "stopped"
+        assert not list((colour_run / "export").glob(".*"))  # nothing half-written
+    again = run_module(*arguments, env=environment)
+    assert again.returncode == 0, again.stderr
+    assert "prune: continuing after round" in again.stdout
