@@ -187,7 +187,7 @@ def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
         return file
     from edge.foreign import adopt
 
-    return adopt(file, runtime=getattr(options, "runtime", None), **given)
+    return adopt(file, **given)
 
 
 def open_classifier(options: argparse.Namespace) -> Any:
