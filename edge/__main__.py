@@ -58,12 +58,16 @@ def parse_arguments() -> argparse.Namespace:
     collect.add_argument("--label", required=True, help="what the frames show")
     collect.add_argument("--out", metavar="DIR", required=True, type=Path, help="writes DIR/LABEL/TIME.jpg")
     collect.add_argument(
-        "--count", metavar="N", type=number(int, 1), help="a burst of N frames; default: one for each Enter"
+        "--count",
+        metavar="N",
+        type=number(int, 1),
+        help="a burst of N frames; default: one for each Enter or Space",
     )
     collect.add_argument(
         "--every", metavar="SECONDS", type=number(float, 0), default=0.5, help="pause within a burst; default: 0.5"
     )
     collect.add_argument("--preview", metavar="[HOST:]PORT", help="serve a page with the picture and a button")
+    collect.add_argument("--window", action="store_true", help="show the frames; Space saves one, q ends")
     collect.set_defaults(function=collect_frames)
 
     bench = commands.add_parser("bench", parents=[model_options("+")], help="time per stage, cold start and memory")

@@ -20,7 +20,6 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.pictures import SUFFIXES, read_picture
-from edge.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,7 @@ class Video(Source):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        with quiet():
-            self._capture = cv2.VideoCapture(self.name)
+        self._capture = cv2.VideoCapture(self.name)
         if not self._capture.isOpened():
             raise UserError(f"--source: {path}: expected a video that OpenCV can read")
         self.mode = capture_mode(self._capture)
