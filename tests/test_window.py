@@ -26,7 +26,7 @@ pytestmark = [
 def screen() -> Iterator[dict[str, str]]:
     """The environment of programs that show themselves on a screen of their own."""
     reader, writer = os.pipe()
-    server = ("Xvfb", "-displayfd", writer, "-screen", "0", "800x600x24", "-nolisten", "tcp")
+    server = ("Xvfb", "-displayfd", writer, "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset")
     with process(*server, pass_fds=(writer,), stderr=subprocess.DEVNULL) as xvfb:
         number = os.read(reader, 16).decode().strip()
         os.close(reader)
