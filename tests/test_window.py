@@ -28,10 +28,10 @@ def screen() -> Iterator[dict[str, str]]:
     reader, writer = os.pipe()
     server = ("Xvfb", "-displayfd", writer, "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset")
     with process(*server, pass_fds=(writer,), stderr=subprocess.DEVNULL) as xvfb:
-        number = os.read(reader, 16).decode().strip()
-        os.close(reader)
-        os.close(writer)
-        yield {**os.environ, "DISPLAY": f":{number}"}
+        with os.fdopen(reader) as told:  # open to the end: it would die of a closed pipe
+            os.close(writer)
+            number = told.readline().strip()
+            yield {**os.environ, "DISPLAY": f":{number}"}
         xvfb.terminate()  # so that it takes its socket away
         xvfb.wait(10)
 
