@@ -193,8 +193,10 @@ class Network:
         self.mode = capture_mode(self._capture)
 
     def read(self) -> np.ndarray | None:
+        started = time.monotonic()
         found, image = self._capture.read()
-        if not found:
+        # After a timeout the decoder still hands out what it had kept back: old frames, one a timeout.
+        if not found or time.monotonic() - started > 0.9 * SILENCE:
             raise OSError("the stream broke off")
         return image
 
