@@ -91,7 +91,12 @@ def _new_name(folder: Path) -> Path:
 
 
 def open_uncertain(options: Namespace, classifier: Classifier, source: Source) -> Sink:
-    return Uncertain(Path(options.save_uncertain))
+    root = Path(options.save_uncertain)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--save-uncertain: {root}: expected a folder to write, found: {error.strerror}") from error
+    return Uncertain(root)
 
 
 class Uncertain(Sink):

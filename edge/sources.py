@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import cv2
 import numpy as np
@@ -151,6 +152,10 @@ def _file(text: str, mode: Mode) -> Source:
     return Pictures(text, [path]) if path.suffix.lower() in SUFFIXES else Video(path)
 
 
+def _elsewhere(text: str, mode: Mode) -> Source:
+    raise UserError(f"--source: {without_credentials(text)}: expected an address that starts rtsp:// or http://")
+
+
 def _live(name: str) -> Callable[[str, Mode], Source]:
     def opener(text: str, mode: Mode) -> Source:
         from edge import cameras
@@ -167,6 +172,7 @@ SOURCES: tuple[tuple[Callable[[str], object], Callable[[str, Mode], Source]], ..
     (re.compile(r"(?i)(rtsps?|https?)://.+").fullmatch, _live("Network")),
     (re.compile(r"-").fullmatch, _live("StandardInput")),
     (re.compile(r"test:").fullmatch, _live("TestPattern")),
+    (re.compile(r"[A-Za-z][\w+.-]*://").match, _elsewhere),
     (lambda text: Path(text).is_dir(), _folder),
     (lambda text: Path(text).is_file(), _file),
     (re.compile(r".*[*?\[]").match, _glob),
@@ -187,3 +193,17 @@ def without_credentials(address: str) -> str:
     """An address as it may be printed: user, password and query, where keys are passed, replaced by stars."""
     address = re.sub(r"(?<=://)[^/?#]*@", "***@", address)
     return re.sub(r"[?#].*", "?***", address, flags=re.DOTALL) if "://" in address else address
+
+
+def split_address(flag: str, address: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        UserError: if it has no such parts, or a port that is none.
+    """
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - it is parsed here
+        return parts
+    except ValueError as error:
+        raise UserError(f"{flag}: {without_credentials(address)}: {error}") from error

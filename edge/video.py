@@ -98,6 +98,12 @@ class Sheet(Sink):
     def __init__(self, path: Path) -> None:
         if path.suffix.lower() not in (".png", ".jpg"):
             raise UserError(f"--sheet: expected a name that ends in .png or .jpg, found {path}")
+        try:
+            with whole(path.parent / f"{path.name}.part"):
+                pass  # that it can be written is told now, not at the end of a long run
+            path.with_name(f"{path.name}.part").unlink()
+        except OSError as error:
+            raise UserError(f"--sheet: {path}: expected a file to write, found: {error.strerror}") from error
         self.path = path
         self._kept: list[np.ndarray] = []
         self._seen, self._stride = 0, 1

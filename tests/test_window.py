@@ -83,4 +83,4 @@ def test_a_display_that_is_not_there_is_one_line(tiny_model: Path, tmp_path: Pat
     with run_edge(nowhere, "run", tiny_model, "--source", "test:", "--window") as job:
         _, errors = job.communicate(timeout=30)
     assert job.returncode == 2, errors
-    assert [line[:17] for line in errors.splitlines() if "test:" not in line] == ["error: --window: "]
+    assert [line[:17] for line in errors.splitlines() if "640x480" not in line] == ["error: --window: "]
