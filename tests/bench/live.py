@@ -83,7 +83,9 @@ def loop(model: str, page: str) -> None:
         if page:
             folder = SaveFolder(Path(tempfile.gettempdir()) / "none")
             sinks.append(Preview("0", "loop", folder, labels=classifier.spec.labels, model=[("file", "m")]))
-        print(run(classifier, Loop("loop"), sinks)["fps"])
+        before = time.process_time()
+        summary = run(classifier, Loop("loop"), sinks)
+        print(summary["fps"], (time.process_time() - before) / summary["frames"] * 1e3)
 
 
 @contextmanager
@@ -123,7 +125,7 @@ def page_cost(model: str) -> None:
     viewers = {"no page": None, "page, nobody looks": None, "page, one viewer": reading}
     if shutil.which("chromium"):
         viewers["page, Chromium on the same cores"] = browsing
-    rates: dict[str, list[float]] = {name: [] for name in viewers}
+    rates: dict[str, list[list[float]]] = {name: [] for name in viewers}
     for _, (name, viewer) in itertools.product(range(ROUNDS), viewers.items()):
         command = [sys.executable, "-m", "tests.bench.live", "--loop", model, "" if name == "no page" else "page"]
         job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -132,14 +134,17 @@ def page_cost(model: str) -> None:
         with ExitStack() as stack:
             if viewer is not None:
                 seen = stack.enter_context(viewer(job.stderr.readline()))
-            rates[name].append(float(job.stdout.read()))
+            rates[name].append([float(value) for value in job.stdout.read().split()])
         if viewer is reading:
             assert seen[0] > 8 * SECONDS  # it did see pictures
-    plain = np.median(rates["no page"])
+    plain = np.median(rates["no page"], axis=0)
     for name, found in rates.items():
-        rate = np.median(found)
-        low, high = min(found), max(found)
-        print(f"{name}: {rate:.1f} frames/s ({low:.1f} to {high:.1f}), {100 * (1 - rate / plain):+.1f} % less")
+        rate, cost = np.median(found, axis=0)
+        low, high = np.min(found, axis=0)[0], np.max(found, axis=0)[0]
+        print(
+            f"{name}: {rate:.1f} frames/s ({low:.1f} to {high:.1f}), {rate / plain[0] - 1:+.1%}; "
+            f"processor time of the run a frame {cost:.2f} ms, {cost / plain[1] - 1:+.1%}"
+        )
 
 
 class Camera(BaseHTTPRequestHandler):
