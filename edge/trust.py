@@ -3,7 +3,8 @@
 The SHA-256 in a contract tells damage, not malice: who writes a hostile graph writes its hash too, and a TFLite runtime
 is native code that such a graph can crash. In a trial that is one clear line. A graph that came through is remembered
 in the cache folder, by its hash; where nothing can be written, every start tries again. It guards against crashes and
-hangs; it is no sandbox.
+hangs at the first run; it is no sandbox, and a graph that reads wild memory may come through once and crash later
+(seen in tflite-runtime 2.14, which does not verify the flatbuffer as LiteRT does).
 """
 
 import hashlib
