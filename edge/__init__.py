@@ -8,8 +8,11 @@ with Classifier("best.tflite") as classifier:
 
 import os
 
-# OpenCV reads this once, when it is loaded: a header that promises a gigapixel must not become gigabytes.
+# OpenCV reads these: a header that promises a gigapixel must not become gigabytes; and what fails is told in one line
+# of our own, while the log of FFmpeg (-8: quiet) would show addresses, passwords and all.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 from edge.classifier import Classifier, Result
 from edge.contract import ModelSpec

@@ -17,13 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge.cli import number, run_command
+from edge.cli import Parser, number, run_command
 from edge.errors import UserError
 from edge.sinks import SINKS
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m edge", description="Classify pictures and live frames.")
+    parser = Parser("python -m edge", description="Classify pictures and live frames.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|bench|info|selftest")
     model, how, camera = model_options(), classify_options(), camera_options()
 
@@ -58,12 +58,16 @@ def parse_arguments() -> argparse.Namespace:
     collect.add_argument("--label", required=True, help="what the frames show")
     collect.add_argument("--out", metavar="DIR", required=True, type=Path, help="writes DIR/LABEL/TIME.jpg")
     collect.add_argument(
-        "--count", metavar="N", type=number(int, 1), help="a burst of N frames; default: one for each Enter"
+        "--count",
+        metavar="N",
+        type=number(int, 1),
+        help="a burst of N frames; default: one for each Enter or Space",
     )
     collect.add_argument(
         "--every", metavar="SECONDS", type=number(float, 0), default=0.5, help="pause within a burst; default: 0.5"
     )
     collect.add_argument("--preview", metavar="[HOST:]PORT", help="serve a page with the picture and a button")
+    collect.add_argument("--window", action="store_true", help="show the frames; Space saves one, q ends")
     collect.set_defaults(function=collect_frames)
 
     bench = commands.add_parser("bench", parents=[model_options("+")], help="time per stage, cold start and memory")
@@ -86,8 +90,8 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def model_options(count: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
+def model_options(count: str | None = None) -> Parser:
+    parser = Parser(add_help=False)
     parser.add_argument("model", metavar="MODEL", type=Path, nargs=count, help="a .tflite file")
     foreign = parser.add_argument_group("a model that FrostLite did not make, as far as it does not say itself")
     foreign.add_argument("--labels", metavar="FILE", help="one label a line")
@@ -98,11 +102,14 @@ def model_options(count: str | None = None) -> argparse.ArgumentParser:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers as 127.5 or 124,117,104, found {text!r}") from None
 
 
-def classify_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
+def classify_options() -> Parser:
+    parser = Parser(add_help=False)
     parser.add_argument("--threads", metavar="N", type=number(int, 1, 64), help="default: one per core")
     parser.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
     parser.add_argument("--top-k", metavar="N", type=number(int, 1), default=3, help="labels to tell; default: 3")
@@ -113,10 +120,10 @@ def classify_options() -> argparse.ArgumentParser:
     return parser
 
 
-def camera_options() -> argparse.ArgumentParser:
+def camera_options() -> Parser:
     from edge.view import parse_region
 
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     parser.add_argument(
         "--source",
         default="0",
@@ -187,7 +194,7 @@ def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
         return file
     from edge.foreign import adopt
 
-    return adopt(file, runtime=getattr(options, "runtime", None), **given)
+    return adopt(file, **given)
 
 
 def open_classifier(options: argparse.Namespace) -> Any:
@@ -227,7 +234,7 @@ def run_live(options: argparse.Namespace) -> int:
             if options.json or not service:  # the journal of a service is for changes, not for every frame
                 sinks.append(Queued("stdout", JsonLines() if options.json else Terminal(), wait=not source.live))
             for name, kind in SINKS.items():
-                if getattr(options, name.replace("-", "_")):
+                if getattr(options, name.replace("-", "_")) not in (None, False):
                     sink = kind.open(options, classifier, source)
                     sinks.append(sink if kind.direct else Queued(name, sink, wait=not source.live))
         except BaseException:

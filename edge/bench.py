@@ -33,14 +33,14 @@ from edge.sources import Mode, open_source
 
 _WARM_UP = 5  # frames before the clock runs
 _COLD_STARTS = 3
-# Time from the start of a process to its first label, and the most memory that it held (Linux).
+# When its first label came, by the clock that processes share, and the most memory that it held (Linux).
 _COLD = """
 import sys, time
 from edge import Classifier
 from edge.pictures import read_picture
 with Classifier(sys.argv[1], runtime=sys.argv[3] or None) as classifier:
     classifier.classify(read_picture(sys.argv[2]))
-    print(time.time())
+    print(time.monotonic())
     peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
     print(*peak)
 """
@@ -155,14 +155,14 @@ def _images(source: str | None, count: int) -> Iterator[np.ndarray]:
 def _cold(file: ModelFile, image: np.ndarray, runtime: str | None) -> tuple[float | None, float | None]:
     """The median of the seconds from starting a process to its first label, and megabytes resident at most."""
     if file.spec and not file.spec.graph_sha256:
-        return None, None  # a model without a contract of its own first runs elsewhere: no fair figure
+        return None, None  # what a model without a contract needs came from flags, which the other process has not
     root = str(Path(__file__).resolve().parent.parent)
     seconds, peaks = [], []
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "frame.png"
         cv2.imwrite(str(picture), image)
         for _ in range(_COLD_STARTS):
-            start = time.time()
+            start = time.monotonic()
             command = [sys.executable, "-c", _COLD, str(file.path), str(picture), runtime or ""]
             environment = {**os.environ, "PYTHONPATH": root}
             child = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

@@ -22,7 +22,6 @@ import numpy as np
 from edge.errors import UserError
 from edge.pattern import draw
 from edge.pictures import decode_picture, jpeg_end
-from edge.quiet import quiet
 from edge.sources import Frame, Mode, Source, capture_mode, without_credentials
 
 SILENCE = 5.0  # seconds without a frame after which a camera counts as lost
@@ -152,11 +151,10 @@ class Kernel:
             (cv2.CAP_PROP_FRAME_HEIGHT, mode.height),
             (cv2.CAP_PROP_FPS, mode.fps),
         )
-        with quiet():
-            self._capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-            for key, value in settings:
-                if value is not None:
-                    self._capture.set(key, value)
+        self._capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+        for key, value in settings:
+            if value is not None:
+                self._capture.set(key, value)
         if not self._capture.isOpened():
             raise UserError(f"--source: expected a camera at {device}, found none that opens{_hint(device)}")
         self.mode = capture_mode(self._capture)
@@ -189,15 +187,16 @@ class Network:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             int(SILENCE * 1e3),
         ]
-        with quiet():  # FFmpeg would print the address, credentials and all
-            self._capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
+        self._capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
         if not self._capture.isOpened():
             raise UserError(f"--source: {without_credentials(text)}: expected a video stream, found none that opens")
         self.mode = capture_mode(self._capture)
 
     def read(self) -> np.ndarray | None:
+        started = time.monotonic()
         found, image = self._capture.read()
-        if not found:
+        # After a timeout the decoder still hands out what it had kept back: old frames, one a timeout.
+        if not found or time.monotonic() - started > 0.9 * SILENCE:
             raise OSError("the stream broke off")
         return image
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from edge.contract import ModelFile, ModelSpec, read_model
 from edge.errors import UserError
-from edge.interpreter import Interpreter
+from edge.interpreter import Interpreter, load_runtime
 from edge.preprocess import prepare
+from edge.trust import survive
 
 UNKNOWN = "unknown"  # what is said when no score reaches the threshold
 
@@ -47,7 +48,7 @@ class Classifier:
         threshold: the smallest score for an answer other than "unknown"; None for that of the contract.
 
     Raises:
-        UserError: if the model is missing, damaged, or does not fit its contract.
+        UserError: if the model is missing, damaged, does not fit its contract, or does not come through its first run.
 
     Example:
         with Classifier("best.tflite") as classifier:
@@ -68,13 +69,15 @@ class Classifier:
         if file.spec is None:
             from edge.foreign import adopt
 
-            file = adopt(file, runtime=runtime)
+            file = adopt(file)
         assert file.spec is not None
         self.path = file.path
         self.spec: ModelSpec = file.spec
         self.top_k = top_k
         self.threshold = self.spec.threshold if threshold is None else threshold
         try:
+            runtime, _ = load_runtime(runtime)
+            survive(file.graph, runtime)
             self.interpreter = Interpreter(file.graph, threads, runtime)
         except UserError as error:
             raise UserError(f"{file.path}: {error}") from error

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 def run_command(main: Callable[[], int | None]) -> None:
@@ -23,6 +24,13 @@ def run_command(main: Callable[[], int | None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors are one line; --help has the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def number(kind: Callable[[str], float], low: float, high: float = float("inf")) -> Callable[[str], float]:

@@ -19,13 +19,14 @@ import numpy as np
 from edge.classifier import UNKNOWN, Classifier
 from edge.errors import UserError
 from edge.files import whole
-from edge.sinks import Moment, Sink
+from edge.sinks import Ended, Moment, Sink
 from edge.sources import Source
 
 MARGIN = 0.2  # a lead of the best score over the second that is smaller makes a frame uncertain
 EVERY = 2.0  # seconds between two uncertain frames that are saved
 LIMIT = 500 << 20  # bytes of uncertain frames, after which the oldest are deleted
 SPARE = 64 << 20  # bytes that saving leaves free on the disk
+_SAVE = (ord(" "), ord("\r"), ord("\n"))  # keys in the window
 _QUALITY = 95  # of the JPEGs, 0 to 100
 
 
@@ -90,7 +91,12 @@ def _new_name(folder: Path) -> Path:
 
 
 def open_uncertain(options: Namespace, classifier: Classifier, source: Source) -> Sink:
-    return Uncertain(Path(options.save_uncertain))
+    root = Path(options.save_uncertain)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--save-uncertain: {root}: expected a folder to write, found: {error.strerror}") from error
+    return Uncertain(root)
 
 
 class Uncertain(Sink):
@@ -131,8 +137,9 @@ def _as_folder(label: str) -> str:
 
 
 def collect(options: Namespace) -> int:
-    """`python -m edge collect`: save frames of a camera under a label, in a burst or one for each press of Enter."""
+    """`python -m edge collect`: save frames of a camera under a label, in a burst or one for each press of a key."""
     from edge.live import termination
+    from edge.overlay import caption
     from edge.sources import Mode, open_source
     from edge.view import make_view
 
@@ -140,12 +147,19 @@ def collect(options: Namespace) -> int:
     folder = SaveFolder(options.out)
     view = make_view(options.rotate, options.mirror, options.roi)
     burst = options.count is not None
-    if not burst and not sys.stdin.isatty() and not options.preview:
-        raise UserError("collect: expected --count N for a burst, --preview PORT for a button, or a terminal for Enter")
+    if not burst and not sys.stdin.isatty() and not (options.preview or options.window):
+        raise UserError(
+            "collect: expected --count N for a burst, --preview PORT for a button, --window for its keys, or a "
+            "terminal for Enter"
+        )
     source = open_source(options.source, Mode(options.width, options.height, options.fps, options.fourcc))
     pressed, saved, due = threading.Event(), 0, 0.0
-    page = None
+    page = window = None
     try:
+        if options.window:
+            from edge.video import Window
+
+            window = Window()
         if options.preview:
             from edge.preview import Preview
 
@@ -156,10 +170,16 @@ def collect(options: Namespace) -> int:
         with termination():
             for frame in source:
                 if frame is None:
+                    if window is not None:
+                        window.tick()
                     continue
                 image = view(frame.image)
                 if page is not None:
                     page.show(image)
+                if window is not None:
+                    counts = ", ".join(f"{name} {count}" for name, count in folder.counts().items())
+                    if window.show(caption(image, f"Space: {label}   q: end   {counts}")) in _SAVE:
+                        pressed.set()
                 if (time.monotonic() >= due) if burst else pressed.is_set():
                     pressed.clear()
                     due = time.monotonic() + options.every if source.live else 0.0
@@ -167,12 +187,13 @@ def collect(options: Namespace) -> int:
                     saved += 1
                     if burst and saved >= options.count:
                         break
-    except KeyboardInterrupt:
-        pass  # the usual way to end
+    except (KeyboardInterrupt, Ended):
+        pass  # the usual ways to end
     finally:
         source.close()
-        if page is not None:
-            page.close()
+        for shown in (page, window):
+            if shown is not None:
+                shown.close()
     counts = ", ".join(f"{name} {count}" for name, count in folder.counts().items())
     print(f"{options.out}: {counts or 'nothing yet'}", file=sys.stderr)
     return 0

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and where those go that can be had again."""
 
 import os
 import tempfile
@@ -29,6 +29,14 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """FROSTLITE_CACHE, or `frostlite` in the user's cache folder (XDG says to ignore a relative one)."""
+    if own := os.environ.get("FROSTLITE_CACHE"):
+        return Path(own).expanduser()
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (shared if shared.is_absolute() else Path.home() / ".cache") / "frostlite"
 
 
 def _umask() -> int:

@@ -1,14 +1,11 @@
 """Other people's models: a contract for a `.tflite` file that carries none.
 
 What its standard TFLite Metadata says is taken; what they do not say must be given (`--labels --mean --std`); what
-only custom says is told in one line on standard error. As nobody vouches for such a graph, it first runs in a process
-of its own.
+only custom says is told in one line on standard error.
 """
 
 import math
-import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +22,6 @@ _TYPES = {0: "float32", 3: "uint8", 9: "int8"}
 _SOFTMAX, _LOGISTIC, _DEQUANTIZE, _QUANTIZE = 25, 14, 6, 114
 _NORMALIZATION = 1  # ProcessUnitOptions
 _AXIS_LABELS = 2  # AssociatedFileType
-_TRIAL = 60.0  # seconds that a model may take to load and run once
 
 T = TypeVar("T")
 
@@ -52,7 +48,6 @@ def adopt(
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
     resize: str | None = None,
-    runtime: str | None = None,
 ) -> ModelFile:
     """A model without a contract, with one.
 
@@ -61,10 +56,9 @@ def adopt(
         labels: a file with one label a line, with or without leading numbers.
         mean, std: one number or three in RGB order, in pixel units: the float input is (pixel - mean) / std.
         resize: "stretch", "crop" or "pad"; None for "stretch".
-        runtime: the one that will run it.
 
     Raises:
-        UserError: if something is neither known nor given, or the graph does not survive a trial.
+        UserError: if something is neither known nor given, or the file contradicts itself.
     """
     try:
         graph = read_graph(file.graph)
@@ -118,7 +112,6 @@ def adopt(
         )
     except ValueError as error:
         raise UserError(f"{file.path}: {error}") from error
-    survive(file, runtime)
     for note in notes:
         print(f"note: {file.path}: {note}", file=sys.stderr)
     return replace(file, spec=spec)
@@ -219,25 +212,3 @@ def _metadata(model: Table) -> tuple[tuple[float, ...], tuple[float, ...], tuple
             for tensor in subgraph.tables(3)[:1]:
                 names += [each.string(0) for each in tensor.tables(6) if each.integer(2, "<b") == _AXIS_LABELS]
     return mean, std, tuple(names[:1])  # further files are translations of the first
-
-
-def survive(file: ModelFile, runtime: str | None) -> None:
-    """Load and run a graph once in a process of its own, so that a hostile one takes only that with it.
-
-    Raises:
-        UserError: if the process dies, hangs or reports an error.
-    """
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "edge.trial", *([runtime] if runtime else [])]
-    try:
-        trial = subprocess.run(
-            command, input=file.graph, capture_output=True, timeout=_TRIAL, env={**os.environ, "PYTHONPATH": paths}
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UserError(f"{file.path}: damaged or hostile: it did not run within {_TRIAL:.0f} s") from error
-    if trial.returncode < 0:
-        raise UserError(f"{file.path}: damaged or hostile: it ends its process (signal {-trial.returncode})")
-    if trial.returncode:
-        lines = trial.stderr.decode(errors="replace").strip().splitlines()
-        raise UserError(f"{file.path}: {lines[-1].removeprefix('error: ') if lines else 'it does not run'}")

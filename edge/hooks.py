@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import time
 from argparse import Namespace
-from urllib.parse import urlsplit
 
 from edge.classifier import Classifier
 from edge.errors import UserError
 from edge.sinks import Moment, Sink, as_event
-from edge.sources import Source, without_credentials
+from edge.sources import Source, split_address, without_credentials
 
 _PAUSES = (1.0, 3.0)  # seconds before the second and third attempt
 _TIMEOUT = 5.0  # seconds for one request
@@ -33,7 +32,7 @@ class WebHook(Sink):
     events_only = True
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        parts = split_address("--webhook", url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"--webhook: expected http://… or https://…, found {without_credentials(url)}")
         if parts.username or parts.password:

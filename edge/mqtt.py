@@ -8,12 +8,12 @@ import sys
 import threading
 from argparse import Namespace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from edge.classifier import Classifier
 from edge.errors import UserError
 from edge.sinks import Moment, Sink, as_event
-from edge.sources import Source, without_credentials
+from edge.sources import Source, split_address, without_credentials
 
 _LONGEST_PAUSE = 60  # seconds between attempts to reach the broker; doubled each time, for ever
 _PATIENCE = 2.0  # seconds that an event waits for a connection before it counts as lost
@@ -39,7 +39,7 @@ class Mqtt(Sink):
         except ImportError as error:
             raise UserError(f"--mqtt: paho-mqtt cannot be imported ({error}); try: pip install paho-mqtt") from error
         shown = without_credentials(url)
-        parts = urlsplit(url)
+        parts = split_address("--mqtt", url)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise UserError(f"--mqtt: expected mqtt://host[:port][/topic] or mqtts://…, found {shown}")
         host = re.sub(r"\W+", "_", socket.gethostname())
@@ -58,10 +58,7 @@ class Mqtt(Sink):
         self._client.on_connect = self._connected
         self._client.on_disconnect = lambda *_: self._up.clear()
         self._client.reconnect_delay_set(1, _LONGEST_PAUSE)
-        try:
-            port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-        except ValueError as error:
-            raise UserError(f"--mqtt: expected a port number in {shown}") from error
+        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._client.connect_async(parts.hostname, port, keepalive=30)
         self._client.loop_start()
 

@@ -34,6 +34,17 @@ def annotate(image: np.ndarray, result: Result, note: str = "") -> np.ndarray:
     return image
 
 
+def caption(image: np.ndarray, text: str) -> np.ndarray:
+    """A copy of a BGR uint8 frame (height, width, 3) with a line of text below."""
+    image = image.copy()
+    scale = max(0.35, min(image.shape[:2]) / 800)
+    band = image[-round(34 * scale) :]
+    cv2.addWeighted(band, 0.3, np.full_like(band, _BAND), 0.7, 0, band)
+    origin = round(8 * scale), image.shape[0] - round(9 * scale)
+    cv2.putText(image, _plain(text), origin, _FONT, 0.7 * scale, _TEXT, max(1, round(2 * scale)), cv2.LINE_AA)
+    return image
+
+
 def _plain(label: str) -> str:
     """OpenCV's fonts know ASCII only: leave the accents off rather than draw question marks."""
     return unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode() or "?"

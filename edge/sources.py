@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import cv2
 import numpy as np
 
 from edge.errors import UserError
 from edge.pictures import SUFFIXES, read_picture
-from edge.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ class Video(Source):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        with quiet():
-            self._capture = cv2.VideoCapture(self.name)
+        self._capture = cv2.VideoCapture(self.name)
         if not self._capture.isOpened():
             raise UserError(f"--source: {path}: expected a video that OpenCV can read")
         self.mode = capture_mode(self._capture)
@@ -153,6 +152,10 @@ def _file(text: str, mode: Mode) -> Source:
     return Pictures(text, [path]) if path.suffix.lower() in SUFFIXES else Video(path)
 
 
+def _elsewhere(text: str, mode: Mode) -> Source:
+    raise UserError(f"--source: {without_credentials(text)}: expected an address that starts rtsp:// or http://")
+
+
 def _live(name: str) -> Callable[[str, Mode], Source]:
     def opener(text: str, mode: Mode) -> Source:
         from edge import cameras
@@ -169,6 +172,7 @@ SOURCES: tuple[tuple[Callable[[str], object], Callable[[str, Mode], Source]], ..
     (re.compile(r"(?i)(rtsps?|https?)://.+").fullmatch, _live("Network")),
     (re.compile(r"-").fullmatch, _live("StandardInput")),
     (re.compile(r"test:").fullmatch, _live("TestPattern")),
+    (re.compile(r"[A-Za-z][\w+.-]*://").match, _elsewhere),
     (lambda text: Path(text).is_dir(), _folder),
     (lambda text: Path(text).is_file(), _file),
     (re.compile(r".*[*?\[]").match, _glob),
@@ -189,3 +193,17 @@ def without_credentials(address: str) -> str:
     """An address as it may be printed: user, password and query, where keys are passed, replaced by stars."""
     address = re.sub(r"(?<=://)[^/?#]*@", "***@", address)
     return re.sub(r"[?#].*", "?***", address, flags=re.DOTALL) if "://" in address else address
+
+
+def split_address(flag: str, address: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        UserError: if it has no such parts, or a port that is none.
+    """
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - it is parsed here
+        return parts
+    except ValueError as error:
+        raise UserError(f"{flag}: {without_credentials(address)}: {error}") from error

@@ -1,7 +1,6 @@
-"""Loads and runs the graph on standard input once: `python -m edge.trial [RUNTIME] < graph`. See edge.foreign."""
+"""Loads and runs the graph on standard input once: `python -m edge.trial [RUNTIME] < graph`. See edge.trust."""
 
 import contextlib
-import resource
 import sys
 
 import numpy as np
@@ -13,7 +12,9 @@ _MEMORY = 4 << 30  # bytes of address space
 
 
 def main() -> None:
-    with contextlib.suppress(ValueError, OSError):
+    with contextlib.suppress(ImportError, ValueError, OverflowError, OSError):  # not every system has limits
+        import resource
+
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     interpreter = Interpreter(sys.stdin.buffer.read(), 1, *sys.argv[1:2])

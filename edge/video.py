@@ -1,7 +1,9 @@
 """Sinks that show or keep annotated frames: a video file, a sheet, a window."""
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 from argparse import Namespace
 from contextlib import ExitStack
@@ -96,6 +98,12 @@ class Sheet(Sink):
     def __init__(self, path: Path) -> None:
         if path.suffix.lower() not in (".png", ".jpg"):
             raise UserError(f"--sheet: expected a name that ends in .png or .jpg, found {path}")
+        try:
+            with whole(path.parent / f"{path.name}.part"):
+                pass  # that it can be written is told now, not at the end of a long run
+            path.with_name(f"{path.name}.part").unlink()
+        except OSError as error:
+            raise UserError(f"--sheet: {path}: expected a file to write, found: {error.strerror}") from error
         self.path = path
         self._kept: list[np.ndarray] = []
         self._seen, self._stride = 0, 1
@@ -124,20 +132,45 @@ class Window(Sink):
     TITLE = "FrostLite"
 
     def __init__(self) -> None:
+        self._sized = self._seen = False
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise UserError("--window: expected a display, found none (DISPLAY is not set); try --preview 8080")
-        try:
-            cv2.namedWindow(self.TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-        except cv2.error as error:
+        if not re.search(r"GUI: +(?!NONE)\S", cv2.getBuildInformation()):
             raise UserError(
                 "--window: this OpenCV was built without windows; try --preview 8080, or: pip uninstall -y "
                 "opencv-python-headless; pip install opencv-python"
-            ) from error
+            )
+        # A display that refuses ends the process (Qt aborts it): let that be another one's end.
+        code = "import cv2; cv2.namedWindow('-')"
+        if subprocess.run([sys.executable, "-c", code], capture_output=True).returncode:
+            raise UserError("--window: the display does not take a window; try --preview 8080")
+        cv2.namedWindow(self.TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
 
     def write(self, moment: Moment) -> None:
-        cv2.imshow(self.TITLE, annotate(moment.frame.image, moment.result, f"{moment.fps:.0f} frames/s"))
-        if cv2.waitKey(1) & 0xFF in (27, ord("q")) or cv2.getWindowProperty(self.TITLE, cv2.WND_PROP_VISIBLE) < 1:
+        self.show(annotate(moment.frame.image, moment.result, f"{moment.fps:.0f} frames/s"))
+
+    def show(self, image: np.ndarray) -> int:
+        """Show a BGR uint8 picture (height, width, 3); the key that was pressed, as ord() gives it, or 255 for none.
+
+        Raises:
+            Ended: if the user closed the window, or pressed a key that does.
+        """
+        if not self._sized:
+            cv2.resizeWindow(self.TITLE, image.shape[1], image.shape[0])
+            self._sized = True
+        cv2.imshow(self.TITLE, image)
+        return self.key()
+
+    def tick(self) -> None:
+        self.key()
+
+    def key(self) -> int:
+        pressed = cv2.waitKey(1) & 0xFF
+        visible = cv2.getWindowProperty(self.TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        if pressed in (27, ord("q")) or (self._seen and not visible):  # it takes a moment to appear
             raise Ended
+        self._seen = self._seen or visible
+        return pressed
 
     def close(self) -> None:
         cv2.destroyAllWindows()

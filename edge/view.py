@@ -1,5 +1,6 @@
 """What part of the frame, and which way up, the model and the viewers see."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 import cv2
@@ -46,9 +47,12 @@ def parse_region(text: str) -> tuple[int, int, int, int]:
     """x,y,width,height as `--roi` takes them.
 
     Raises:
-        ValueError: for anything else.
+        argparse.ArgumentTypeError: for anything else.
     """
-    x, y, width, height = (int(part) for part in text.split(","))
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        x = y = width = height = -1
     if min(x, y) < 0 or min(width, height) < 1:
-        raise ValueError(text)
+        raise ArgumentTypeError(f"expected X,Y,W,H in pixels, found {text!r}")
     return x, y, width, height

@@ -159,6 +159,19 @@ def test_bad_input_is_one_line_and_status_2(colour_model: Path, colours: Path, t
         (("run", colour_model, "--source", "/dev/video77"), "/dev/video77"),  # no camera
         (("run", colour_model, "--source", picture, "--record", tmp_path / "out.gif"), "out.gif"),  # another format
         (("info", picture), "000.png"),  # a picture for a model
+        (("classify", colour_model, picture, "--top-k", 0), "--top-k"),  # out of range
+        (("run", colour_model, "--source", "ftp://bob:pw@cam/x"), "ftp://***@cam/x"),  # another scheme
+        (("run", colour_model, "--source", picture, "--roi", "1,2"), "X,Y,W,H"),  # half a region
+        (("run", colour_model, "--source", picture, "--roi", "900,900,5,5"), "outside"),  # beyond the frame
+        (("run", colour_model, "--source", picture, "--csv", "/proc/x.csv"), "/proc/x.csv"),  # nothing is written there
+        (
+            ("run", colour_model, "--source", picture, "--sheet", "/proc/x.png"),
+            "/proc/x.png",
+        ),  # told now, not at the end
+        (("run", colour_model, "--source", picture, "--save-uncertain", "/proc/x"), "/proc/x"),
+        (("run", colour_model, "--source", picture, "--mqtt", "mqtt://[x"), "mqtt://[x"),  # no address
+        (("run", colour_model, "--source", picture, "--webhook", "http://h:99999/"), "h:99999"),  # no port
+        (("run", colour_model, "--source", picture, "--exec", ""), "--exec"),  # no command
     ]
     for arguments, name in cases:
         job = run_module("edge", *arguments)

@@ -18,9 +18,10 @@ import pytest
 from device import edge, flat, free_port, wait_for
 from test_sinks import moment
 
+from edge.access import make_token, parse_address
 from edge.collect import SaveFolder
 from edge.errors import UserError
-from edge.preview import Preview, parse_address
+from edge.preview import Preview
 
 
 @pytest.fixture
@@ -106,6 +107,13 @@ def test_addresses(text: str, expected: tuple[str, int] | None) -> None:
     else:
         with pytest.raises(UserError, match="--preview"):
             parse_address(text)
+
+
+def test_a_token_that_breaks_headers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROSTLITE_TOKEN", "a; b\r\nX: y")
+    assert make_token("127.0.0.1") == ""
+    with pytest.raises(UserError, match="FROSTLITE_TOKEN"):
+        make_token("0.0.0.0")
 
 
 def test_a_second_instance_on_the_port_is_one_line(preview: Preview, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import ArgumentTypeError
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def test_credentials_are_never_shown(address: str, shown: str) -> None:
         ("http://bob:secret@127.0.0.1:9/x", r"\*\*\*@127.0.0.1:9"),  # nobody there, and no password shown
         ("no-such-thing", "no-such-thing"),  # neither file nor camera
         ("*.nothing", "pattern"),  # a pattern of no file
+        ("ftp://bob:secret@cam/x", "rtsp"),  # no such scheme
     ],
 )
 def test_what_does_not_open_is_one_line(source: str, words: str) -> None:
@@ -80,7 +82,7 @@ def test_a_view_turns_mirrors_and_cuts_in_that_order() -> None:
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,0", "-1,0,4,4", "a,b,c,d"])
 def test_a_bad_region_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ArgumentTypeError, match="X,Y,W,H"):
         parse_region(text)
 
 

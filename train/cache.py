@@ -1,22 +1,17 @@
 """Where FrostLite keeps what can be had again, and how two processes share it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from edge.files import cache_folder
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-
-def cache_folder() -> Path:
-    """FROSTLITE_CACHE, or `frostlite` in the user's cache folder (XDG says to ignore a relative one)."""
-    if own := os.environ.get("FROSTLITE_CACHE"):
-        return Path(own).expanduser()
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (shared if shared.is_absolute() else Path.home() / ".cache") / "frostlite"
+__all__ = ["cache_folder", "locked"]
 
 
 @contextmanager
