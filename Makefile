@@ -12,6 +12,7 @@ PICTURES ?=
 WHEELS   ?=
 BUNDLE   := dist/frostlite-$(basename $(notdir $(MODEL))).tar.gz
 ON_PI    := "$${FROSTLITE_HOME:-$$HOME/frostlite}/frostlite"
+WITH_SYSTEMD := [ -d /run/systemd/system ] || { echo "no systemd runs there, so there is no service" >&2; exit 2; };
 WEIGHTS  ?= imagenet
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3.13 python3 python,\
@@ -90,10 +91,10 @@ pi-named:
 	@test -n "$(PI)" || { echo "expected PI=user@host" >&2; exit 2; }
 
 pi-status: pi-named ## PI=user@host: what runs there
-	@ssh $(PI) '$(ON_PI) selftest; systemctl status --no-pager frostlite'
+	@ssh $(PI) '$(ON_PI) selftest; $(WITH_SYSTEMD) systemctl status --no-pager frostlite'
 
 pi-logs: pi-named ## PI=user@host: what the service says, live
-	@ssh $(PI) journalctl -u frostlite -n 50 -f
+	@ssh $(PI) '$(WITH_SYSTEMD) journalctl -u frostlite -n 50 -f'
 
 pi-bench: .venv/setup pi-named ## PI=user@host: time the model there; the figures and a picture of them come home
 	@mkdir -p dist

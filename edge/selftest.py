@@ -19,9 +19,10 @@ from edge.pictures import read_picture
 from edge.preprocess import prepare
 
 MODEL, FOLDER, EXPECTED = "model.tflite", "selftest", "expected.json"
-# Kernels of another processor add in another order: an int8 level inside the network may fall to the other side.
-# Wrong preprocessing, labels or weights change scores by far more.
-TOLERANCE = 0.05
+# The kernels of an int8 model may round halves to the other side: on blended pictures, where the scores lie close
+# together, other kernels were seen to move a score by 0.08. Wrong labels or weights move them by far more, and of the
+# preprocessing the tensors tell.
+TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,10 @@
 """The ribbon-cable camera, against a stand-in whose limits `tests/pi/standin/picamera2.py` states."""
 
+import ast
+import os
+import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -55,3 +59,25 @@ def test_without_picamera2_the_apt_line_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(UserError, match="sudo apt install python3-picamera2"):
         Ribbon("picamera2", Mode())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("FROSTLITE_SLOW") != "1", reason="downloads a package: set FROSTLITE_SLOW=1")
+def test_the_stand_in_has_the_methods_and_parameters_of_picamera2(tmp_path: Path):
+    """Against the source of the published package, which cannot be imported without libcamera."""
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", tmp_path, "picamera2==0.3.38"]
+    subprocess.run(command, check=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        real = methods(files.read("picamera2/picamera2.py").decode())
+    stand_in = methods((Path(__file__).parent / "pi" / "standin" / "picamera2.py").read_text())
+    assert "capture_array" in stand_in
+    for name, parameters in stand_in.items():
+        assert [parameter for parameter in real[name] if parameter in parameters] == parameters, name
+
+
+def methods(source: str) -> dict[str, list[str]]:
+    """The methods of the class Picamera2 with the names of their parameters, in order."""
+    (body,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Picamera2")
+    functions = [node for node in body.body if isinstance(node, ast.FunctionDef)]
+    return {function.name: [argument.arg for argument in function.args.args] for function in functions}

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -131,19 +132,27 @@ def test_deploy_update_spoil_and_roll_back(pi: Server, bundles: dict[str, Path],
 
 
 @pytest.mark.parametrize(
-    ("environment", "message"),
+    ("environment", "asked", "answer", "message"),
     [
-        ({"RUNTIME": "onnx"}, "onnx, Python 3"),  # no such runtime
-        ({"FROSTLITE_HOME": "/proc/nowhere"}, "expected a folder that can be written"),
+        ({"RUNTIME": "onnx"}, "nothing", "", "onnx, Python 3"),  # no such runtime
+        ({"FROSTLITE_HOME": "/proc/nowhere"}, "nothing", "", "expected a folder that can be written"),
+        ({}, "ensurepip", "exit 1", "sudo apt install -y python3-venv"),  # Debian without that package
+        ({}, "version_info", "echo 3.9; exit", "Python 3.9 on"),  # Debian 11
     ],
 )
 def test_what_is_missing_is_one_line(
-    bundles: dict[str, Path], tmp_path: Path, environment: dict[str, str], message: str
+    bundles: dict[str, Path], tmp_path: Path, environment: dict[str, str], asked: str, answer: str, message: str
 ):
+    """The machine's own Python, but for one question that install.sh asks it."""
     shutil.unpack_archive(bundles["good"], tmp_path, filter="data")
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\ncase "$*" in *{asked}*) {answer or ":"} ;; esac\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    path = f"{python.parent}:{os.environ['PATH']}"
     job = subprocess.run(
         [tmp_path / "frostlite-int8" / "install.sh"],
-        env={**os.environ, "FROSTLITE_HOME": str(tmp_path / "home"), **environment},
+        env={**os.environ, "PATH": path, "FROSTLITE_HOME": str(tmp_path / "home"), **environment},
         capture_output=True,
         text=True,
     )

@@ -30,4 +30,5 @@ upload=$(ssh "$pi" mktemp -d /var/tmp/frostlite-XXXXXX)
 trap 'ssh "$pi" rm -rf "$upload"' EXIT
 scp "$archive" "$pi:$upload/bundle.tar.gz"
 ssh "$pi" tar xzf "$upload/bundle.tar.gz" -C "$upload"
+# shellcheck disable=SC2029 # known here, not there
 ssh "${terminal[@]}" "$pi" "$upload/$folder/install.sh"

@@ -39,7 +39,7 @@ point() { ln -sfn "versions/$2" "$home/.$1" && mv -fT "$home/.$1" "$home/$1"; }
 check() {
   say "this machine:"
   # shellcheck source=/dev/null
-  row OS "$(. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-unknown}" || uname -sr)"
+  row OS "$(. /etc/os-release 2>/dev/null; echo "${PRETTY_NAME:-$(uname -sr)}")"
   local architecture
   architecture=$(dpkg --print-architecture 2>/dev/null || uname -m)
   case $architecture in # a 32-bit system may run on a 64-bit kernel, so `uname` alone does not tell
@@ -57,7 +57,7 @@ check() {
   runtime=${RUNTIME:-$([ "$machine" = armv7l ] && echo tflite-runtime || echo ai-edge-litert)}
   requirements=requirements/$runtime-py$python-$machine.txt
   [ -f "$bundle/$requirements" ] ||
-    fail "$runtime, Python $python on $machine: expected one of $(cd "$bundle/requirements" && ls | sed 's/\.txt$//' | tr '\n' ' ')"
+    fail "$runtime, Python $python on $machine: expected one of $(cd "$bundle/requirements" && echo *"-$machine.txt"); Raspberry Pi OS of Debian 12 or 13 has one"
   row runtime "$runtime"
   grep -q opencv "$bundle/$requirements" || python3 -c 'import cv2, numpy' 2>/dev/null ||
     fail "expected OpenCV and NumPy of the system, for there are no 32-bit wheels; try: sudo apt install -y python3-opencv python3-numpy"
@@ -66,7 +66,7 @@ check() {
   row "free disk" "$free MB"
   [ "$free" -ge 500 ] || [ -d "$home/current" ] || fail "$home: expected 500 MB of free disk, found $free"
   local cameras
-  cameras=$(ls /dev/video[0-9] 2>/dev/null | tr '\n' ' ' || true)
+  cameras=$(compgen -G '/dev/video[0-9]' | tr '\n' ' ' || true)
   row camera "${cameras:-none found: see rpicam-hello --list-cameras (CSI), or plug in a USB camera}"
   if python3 -c 'import picamera2' 2>/dev/null; then row picamera2 yes; else
     row picamera2 "no; for a CSI camera: sudo apt install -y python3-picamera2 --no-install-recommends"
@@ -91,7 +91,7 @@ install_packages() { # makes venvs/$venv unless it is complete
     say "installing packages into $path"
     rm -rf "$path"
     # picamera2 exists only as a package of the system, next to its libcamera
-    python3 -m venv --system-site-packages "$path"
+    python3 -m venv --system-site-packages "$path" || fail "$path: Python could not make it; is the disk full? df -h $home"
     local from=()
     [ -d "$bundle/wheels" ] && from=(--no-index --find-links "$bundle/wheels")
     "$path/bin/python" -m pip install -q --disable-pip-version-check --no-deps --ignore-installed "${from[@]}" -r "$bundle/$requirements" ||
@@ -134,9 +134,11 @@ start_service() {
   systemctl -q is-active frostlite && ran=yes
   sed "s|@HOME@|$home|g" "$home/current/frostlite.service" >"$home/.unit"
   if ! cmp -s "$home/.unit" $unit; then
-    as_root "install the service" cp "$home/.unit" $unit
-    as_root "let systemd read it" systemctl daemon-reload
-    as_root "start it with the machine" systemctl -q enable frostlite
+    # shellcheck disable=SC2015
+    as_root "install the service" cp "$home/.unit" $unit &&
+      as_root "let systemd read it" systemctl daemon-reload &&
+      as_root "start it with the machine" systemctl -q enable frostlite ||
+      fail "$(version_of current) is installed, but not as a service: that needs root; then run this again"
   elif [ "$ran" = yes ] && [ "${1:-}" != restart ]; then
     rm -f "$home/.unit"
     return

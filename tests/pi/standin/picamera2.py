@@ -5,7 +5,8 @@ The order of the channels is that of the table of formats in "The Picamera2 Libr
 IndexError; with `wait=False` a capture is a job for `wait`, which raises TimeoutError; nothing is captured before
 `configure` and `start`.
 
-What it is not: it makes no claim on timing, buffers, sensor modes, colour processing or alignment of odd sizes.
+What it is not: it makes no claim on timing, buffers, sensor modes, colour processing or alignment of odd sizes. It has
+no second ("lores") stream, for the adapter asks for none: the main stream already has the size that was asked for.
 """
 
 from typing import Any
@@ -31,9 +32,9 @@ class Picamera2:
     def create_video_configuration(self, main: dict[str, Any], controls: dict[str, Any]) -> dict[str, Any]:
         return {"main": dict(main), "controls": dict(controls)}
 
-    def configure(self, configuration: dict[str, Any]) -> None:
+    def configure(self, camera_config: dict[str, Any]) -> None:
         assert self.state == "open"
-        self._configuration, self.state = configuration, "configured"
+        self._configuration, self.state = camera_config, "configured"
 
     def camera_configuration(self) -> dict[str, Any]:
         return self._configuration
