@@ -131,7 +131,7 @@ def parse_augmentation(words: Sequence[str]) -> Augmentation:
     return replace(Augmentation(), **values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class View(Picture):
     """A picture as `augmentation` shows it: the same one whenever it is read. The digest tells it from all others."""
 

@@ -24,7 +24,7 @@ VALIDATION_FOLDERS = ("validation", "val", "valid")
 MIN_TRAIN, MIN_VALIDATION = 2, 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class Picture:
     """A readable picture file: its path, the index of its label, and the SHA-256 of its bytes (hexadecimal)."""
 
