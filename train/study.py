@@ -21,6 +21,7 @@ from train.progress import say
 from train.report import draw_study
 from train.run import prepare, recipe_of
 from train.rundir import write_json
+from train.workers import workers
 
 SEEDS = 5
 
@@ -29,6 +30,8 @@ def dropout_study(options: argparse.Namespace, data: Dataset) -> int:
     """Fit one head for each of two dropouts and five seeds to the last epoch, and say what the validation shows."""
     if not options.dropout:
         raise UserError("--study dropout: expected a --dropout above 0 to compare with none, found 0")
+    if workers().count > 1:
+        raise UserError("--study: expected one machine, found a TF_CONFIG of several")
     ready = prepare(options, data)
     recipe = replace(recipe_of(options), patience=0, stop_at_train_accuracy=None)
     runs: dict[float, list[list[dict[str, float]]]] = {0.0: [], options.dropout: []}
