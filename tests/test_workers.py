@@ -16,8 +16,8 @@ from edge.errors import UserError
 from train.keras import keras
 from train.workers import workers
 
-# Gradients are summed in another order; nothing else differs without dropout. (Adam divides by their size, so that it
-# makes something of rounding, and so does a ReLU at zero.
+# Gradients are summed in another order; nothing else differs without dropout. (Adam divides by their size and a ReLU
+# at zero takes sides, so that both make something of rounding: with them 1e-4 was not enough.)
 TOLERANCE = 1e-5
 
 
