@@ -12,11 +12,11 @@ status 1 if no quantized variant keeps the accuracy.
 import argparse
 from pathlib import Path
 
-from edge.cli import number, run_command
+from edge.cli import Parser, number, run_command
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m convert", description="Quantize a run and prove its accuracy.")
+    parser = Parser("python -m convert", description="Quantize a run and prove its accuracy.")
     parser.add_argument("run", metavar="RUN", type=Path, help="run directory of `python -m train`, or a Keras model")
     parser.add_argument("--scheme", metavar="NAME", nargs="+", default=["int8"], help="or all; default: int8")
     parser.add_argument(

@@ -33,7 +33,7 @@ from packaging.utils import parse_wheel_filename
 
 from convert.parity import device_runtimes
 from edge.classifier import Classifier
-from edge.cli import run_command
+from edge.cli import Parser, run_command
 from edge.errors import UserError
 from edge.files import whole
 from edge.interpreter import load_runtime
@@ -120,7 +120,7 @@ OTHERS = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m convert.bundle", description="Pack a model for a Raspberry Pi.")
+    parser = Parser("python -m convert.bundle", description="Pack a model for a Raspberry Pi.")
     parser.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file of `python -m convert`")
     parser.add_argument(
         "--pictures",

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ OPTIMIZERS = {
 }
 _VALIDATION_BATCH = 256
 _WIDE = 8192
+_DISK = 3e8  # bytes a second that a checkpoint takes at a guess, until one was written
 _PROGRESS = 1e-3  # a loss that falls by less is kept, but is no reason to go on
 
 
@@ -31,7 +33,7 @@ class Recipe:
 
     Attributes:
         epochs: at most.
-        batch: examples a step.
+        batch: examples a step, as nearly as an epoch divides into steps.
         optimizer: a key of `OPTIMIZERS`.
         learning_rate: of the optimizer.
         patience: epochs without a better one on validation before it stops; 0 never stops.
@@ -101,7 +103,7 @@ def fit_stage(
     with together.scope() if together else nullcontext():
         finished, model = model, _twin(model) if together else model
         optimizer = _compile(model, train, recipe)
-    keeper = _Keeper(fit, recipe, checkpoint, number, max(1, -(-len(train.labels) // recipe.batch)))
+    keeper = _Keeper(fit, recipe, checkpoint, number, _steps(train, recipe.batch))
     start = keeper.restore(model, optimizer)
     if start >= recipe.epochs or keeper.finished:
         keeper.bar.close()
@@ -110,7 +112,8 @@ def fit_stage(
     width = model.output_shape[-1]
     try:
         model.fit(
-            _dataset(train, recipe, width, start, len(fit.history) - start),
+            _dataset(train, recipe, width, len(fit.history)),
+            steps_per_epoch=_steps(train, recipe.batch),
             validation_data=_dataset(validation, None, width),
             epochs=recipe.epochs,
             initial_epoch=start,
@@ -162,7 +165,7 @@ def _accuracy(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
 _one_unit_accuracy.__name__ = _accuracy.__name__ = "accuracy"
 
 
-_STATE = "best", "progress", "finished"
+_STATE = "best", "lowest", "progress", "finished"
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -172,11 +175,12 @@ class _Keeper(keras.callbacks.Callback):
         super().__init__()
         self.fit, self.recipe, self.checkpoint, self.number, self.steps = fit, recipe, checkpoint, number, steps
         self.best: tuple[float, float] = (-1.0, -np.inf)
+        self.lowest = np.inf  # the loss on validation, of whichever epoch
         self.weights: list[np.ndarray] = []
         self.progress = 0  # the last epoch that was much better than the best before it
         self.finished = False
         self.bar: Any = None
-        self.saved, self.save_seconds = 0.0, 0.0
+        self.saved, self.save_seconds = time.perf_counter(), 0.0
 
     def restore(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> int:
         """The epoch to start with, counted from 0 in this stage; the model and all else as it was then."""
@@ -198,7 +202,10 @@ class _Keeper(keras.callbacks.Callback):
             if self.fit.best_epoch:  # a later stage: it has to beat what it starts from
                 row = self.fit.history[self.fit.best_epoch - 1]
                 self.best, self.weights = (row["val_accuracy"], -row["val_loss"]), model.get_weights()
+                self.lowest = row["val_loss"]
         start = len(self.fit.history) - (self.fit.stages or [1])[-1] + 1
+        size = 4 * (2 * model.count_params() + sum(variable.shape.num_elements() for variable in optimizer.variables))
+        self.save_seconds = size / _DISK
         total = self.recipe.epochs * self.steps
         self.bar = progress("fitting", total, " steps", initial=start * self.steps)
         return start
@@ -217,8 +224,9 @@ class _Keeper(keras.callbacks.Callback):
         fit.history.append(row)
         this = row["val_accuracy"], -row["val_loss"]
         fit.reached = recipe.stop_at_train_accuracy is not None and row["accuracy"] >= recipe.stop_at_train_accuracy
-        if this[0] > self.best[0] or this[1] > self.best[1] + _PROGRESS or not self.weights:
+        if this[0] > self.best[0] or row["val_loss"] < self.lowest - _PROGRESS or not self.weights:
             self.progress = len(fit.history)
+        self.lowest = min(self.lowest, row["val_loss"])
         if this > self.best or fit.reached:
             self.best, self.weights, fit.best_epoch = this, self.model.get_weights(), len(fit.history)
         waited = len(fit.history) - max(self.progress, fit.stages[-1] - 1)
@@ -229,8 +237,7 @@ class _Keeper(keras.callbacks.Callback):
     def _save(self) -> None:
         """At the end of an epoch, but never for more than a twentieth of the time."""
         clock = time.perf_counter()
-        early = clock - self.saved < 20 * self.save_seconds and not self.finished
-        if not self.checkpoint or not workers().first or early:
+        if not self.checkpoint or not workers().first or clock - self.saved < 20 * self.save_seconds:
             return
         arrays = {
             "weights": self.model.get_weights(),
@@ -244,18 +251,27 @@ class _Keeper(keras.callbacks.Callback):
         self.save_seconds = self.saved - clock
 
 
-def _dataset(source: Source, recipe: Recipe | None, width: int, epoch: int = 0, before: int = 0) -> tf.data.Dataset:
-    """Batches of inputs, targets and weights; each time it is gone through is the next epoch. No recipe: in order."""
+def _dataset(source: Source, recipe: Recipe | None, width: int, epoch: int = 0) -> tf.data.Dataset:
+    """Batches of inputs, targets and weights: epoch after epoch without an end, or once and in order for no recipe.
+
+    One dataset for all epochs: the next one is being loaded already while the last one is measured.
+    """
     size = recipe.batch if recipe else _VALIDATION_BATCH
-    epochs = iter(range(before + epoch, 1 << 62))
     signature = tuple(tf.TensorSpec((None, *shape), tf.float32) for shape in (source.shape, (width,), ()))
+    epochs = count(epoch) if recipe else (0,)
     dataset = tf.data.Dataset.from_generator(
-        lambda: _batches(source, recipe, width, size, next(epochs)), output_signature=signature
+        lambda: (batch for number in epochs for batch in _batches(source, recipe, width, size, number)),
+        output_signature=signature,
     )
-    steps = -(-len(source.labels) // size)
+    steps = tf.data.INFINITE_CARDINALITY if recipe else _steps(source, size)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2).with_options(options)
+
+
+def _steps(source: Source, batch: int) -> int:
+    """Batches in an epoch: all of one size, or one more, and none of the few that are left over."""
+    return max(1, round(len(source.labels) / batch))
 
 
 def _batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch: int) -> Iterator[tuple]:
@@ -271,8 +287,7 @@ def _batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch
         if recipe.balance:
             counts = np.bincount(source.labels)
             weights = (len(targets) / (len(counts) * counts))[source.labels].astype(np.float32)
-    for start in range(0, len(order), size):
-        index = order[start : start + size]
+    for index in np.array_split(order, _steps(source, size)):
         inputs, target = source.load(index, random), targets[index]
         if recipe and recipe.mixup:
             share = np.float32(random.beta(recipe.mixup, recipe.mixup))  # type: ignore[union-attr]

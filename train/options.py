@@ -3,13 +3,11 @@
 import argparse
 from pathlib import Path
 
-from edge.cli import number
+from edge.cli import Parser, number
 
 
 def parse_arguments(description: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        "python -m train", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("python -m train", description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data", metavar="DIR", help="folder of photos, or: sample, horses-or-humans")
     add("--out", metavar="RUN", type=Path, help="run directory to write")

@@ -1,17 +1,14 @@
 """`python -m train.sample DIR`: write the sample and a sheet to see it at a glance."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.cli import run_command
+from edge.cli import Parser, run_command
 from train.sample import contact_sheet, write_sample
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.sample", description="Write a drawn data set of horses and humans."
-    )
+    parser = Parser(prog="python -m train.sample", description="Write a drawn data set of horses and humans.")
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--train", type=int, default=200, metavar="N", help="training pictures a class (%(default)s)")
     parser.add_argument(
