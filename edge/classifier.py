@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import nlargest
 from pathlib import Path
 from types import TracebackType
 
@@ -107,8 +108,9 @@ class Classifier:
         scores = self._finish(output)
         if smooth is not None:
             scores = smooth(scores)
-        best = np.argsort(-scores, kind="stable")[: self.top_k]
-        top = tuple((self.spec.labels[index], float(scores[index])) for index in best)
+        values = scores.tolist()
+        best = nlargest(self.top_k, range(len(values)), key=values.__getitem__)
+        top = tuple((self.spec.labels[index], values[index]) for index in best)
         label, score = top[0]
         ms = {
             "preprocess": (prepared - start) * 1e3,

@@ -1,5 +1,6 @@
 """Frozen features: the same as Keras gives, computed once, never stale, never half-written."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 from edge.contract import ModelSpec
 from edge.preprocess import prepare
 from train.dataset import Dataset, load_dataset
-from train.features import extract
+from train.features import _in_keras, _in_lite, extract
 from train.keras import keras, layers
 
 
@@ -95,3 +96,10 @@ def test_a_damaged_cache_is_rebuilt(
     assert features.computed > 0
     assert np.allclose(features[:], by_keras(extractor, data), atol=1e-5)
     assert extract(extractor, SPEC, data.train, tmp_path / "cache").computed == 0
+
+
+@pytest.mark.parametrize("compute", [_in_lite, _in_keras])
+def test_both_ways_to_compute_give_what_keras_gives(compute: Callable, extractor: keras.Model, data: Dataset) -> None:
+    found = list(compute(extractor, SPEC, data.train))
+    assert [picture for batch, _ in found for picture in batch] == data.train
+    assert np.allclose(np.concatenate([values for _, values in found]), by_keras(extractor, data), atol=1e-5)

@@ -204,3 +204,21 @@ def test_killed_and_interrupted_runs_are_continued_by_the_same_command(colours: 
     with (run / "history.csv").open() as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(1, 1501))
     assert not (run / "checkpoint.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch", "sizes"),
+    [
+        (60, 20, {20}),  # it divides
+        (1027, 128, {128, 129}),  # three are left over: no batch of their own
+        (100, 64, {50}),  # many are left over
+        (5, 32, {5}),  # fewer than a batch
+    ],
+)
+def test_the_batches_of_an_epoch_are_of_one_size_and_have_every_example_once(
+    examples: int, batch: int, sizes: set[int]
+) -> None:
+    numbered = FeatureSource(Features(np.arange(examples)[:, None], np.arange(examples), 0), np.zeros(examples, int))
+    batches = [inputs[:, 0] for inputs, *_ in _batches(numbered, Recipe(batch=batch), 2, batch, 0)]
+    assert {len(each) for each in batches} == sizes
+    assert sorted(np.concatenate(batches)) == list(range(examples))

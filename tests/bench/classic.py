@@ -5,7 +5,7 @@
 
 The loop is Keras alone: `ImageDataGenerator` with the lesson's augmentation, batches of 20, InceptionV3 up to mixed7
 with its head, validation after every epoch. A few of its epochs are timed, and each whole command twice: with an empty
-cache, and with the features in it that the first time left there. The ratio is that of twenty such epochs to the command.
+cache, and with the features that the first time left there. The ratio is that of twenty such epochs to the command.
 """
 
 import argparse
