@@ -1,4 +1,4 @@
-"""What a frozen backbone says of each picture: computed once, by whatever is fastest, and kept on disk.
+"""What a frozen backbone says of each picture: computed once, on all cores, and kept on disk.
 
 A frozen backbone gives the same features in every epoch and every run. They are kept by content: the folder is named
 after the extractor (weights and preprocessing), the row after the SHA-256 of the picture. So a changed picture is a
