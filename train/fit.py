@@ -191,7 +191,7 @@ class _Keeper(keras.callbacks.Callback):
             arrays, values = found
             self.fit.__dict__.update(Fit(**values["fit"]).__dict__, interrupted=False)
             for name in _STATE:
-                setattr(self, name, values[name])
+                setattr(self, name, values.get(name, getattr(self, name)))  # an older checkpoint has fewer
             self.best = tuple(self.best)  # type: ignore[assignment]
             self.weights = arrays["best"]
             model.set_weights(arrays["weights"])
