@@ -266,6 +266,7 @@ def _dataset(source: Source, recipe: Recipe | None, width: int, epoch: int = 0) 
     steps = tf.data.INFINITE_CARDINALITY if recipe else _steps(source, size)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.autotune.enabled = False  # nothing to tune, and its thread holds up the end of an iterator for seconds
     return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2).with_options(options)
 
 
