@@ -30,7 +30,7 @@ from train.workers import workers
 
 _KEY_BYTES = 32 + 4  # the picture's SHA-256 and the CRC-32 of its row
 _BATCH = 64
-_KERAS_BATCH = 16  # the maps of a whole batch are in memory; larger ones are hardly faster
+_KERAS_BATCH = 32  # the maps of a whole batch are in memory; larger ones are hardly faster
 _WIDE = 8192  # features from here on are kept in half precision
 
 

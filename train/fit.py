@@ -176,7 +176,7 @@ class _Keeper(keras.callbacks.Callback):
         self.fit, self.recipe, self.checkpoint, self.number, self.steps = fit, recipe, checkpoint, number, steps
         self.best: tuple[float, float] = (-1.0, -np.inf)
         self.lowest = np.inf  # the loss on validation, of whichever epoch
-        self.weights: list[np.ndarray] = []
+        self.weights: list[Any] = []  # of the best epoch, arrays or tensors
         self.progress = 0  # the last epoch that was much better than the best before it
         self.finished = False
         self.bar: Any = None
@@ -228,7 +228,7 @@ class _Keeper(keras.callbacks.Callback):
             self.progress = len(fit.history)
         self.lowest = min(self.lowest, row["val_loss"])
         if this > self.best or fit.reached:
-            self.best, self.weights, fit.best_epoch = this, self.model.get_weights(), len(fit.history)
+            self.best, self.weights, fit.best_epoch = this, _snapshot(self.model), len(fit.history)
         waited = len(fit.history) - max(self.progress, fit.stages[-1] - 1)
         if fit.reached or (recipe.patience and waited >= recipe.patience):
             self.model.stop_training = self.finished = True
@@ -242,7 +242,7 @@ class _Keeper(keras.callbacks.Callback):
         arrays = {
             "weights": self.model.get_weights(),
             "optimizer": [variable.numpy() for variable in self.model.optimizer.variables],
-            "best": self.weights,
+            "best": [np.asarray(weight) for weight in self.weights],
         }
         values = {"stage": self.number, "fit": asdict(self.fit)}
         values |= {name: getattr(self, name) for name in _STATE}
@@ -251,13 +251,22 @@ class _Keeper(keras.callbacks.Callback):
         self.save_seconds = self.saved - clock
 
 
+def _snapshot(model: keras.Model) -> list[tf.Tensor]:
+    """The weights as they are now. Nothing is copied before the next step, which writes to memory of its own."""
+    return [variable.read_value() for variable in model.weights]
+
+
 def _dataset(source: Source, recipe: Recipe | None, width: int, epoch: int = 0) -> tf.data.Dataset:
     """Batches of inputs, targets and weights: epoch after epoch without an end, or once and in order for no recipe.
 
     One dataset for all epochs: the next one is being loaded already while the last one is measured.
     """
     size = recipe.batch if recipe else _VALIDATION_BATCH
-    signature = tuple(tf.TensorSpec((None, *shape), tf.float32) for shape in (source.shape, (width,), ()))
+    signature = (
+        tf.TensorSpec((None, *source.shape), source.dtype),
+        tf.TensorSpec((None, width), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
+    )
     epochs = count(epoch) if recipe else (0,)
     dataset = tf.data.Dataset.from_generator(
         lambda: (batch for number in epochs for batch in _batches(source, recipe, width, size, number)),
@@ -293,7 +302,7 @@ def _batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch
         if recipe and recipe.mixup:
             share = np.float32(random.beta(recipe.mixup, recipe.mixup))  # type: ignore[union-attr]
             other = random.permutation(len(index))  # type: ignore[union-attr]
-            inputs = share * inputs + (1 - share) * inputs[other]
+            inputs = (share * inputs + (1 - share) * inputs[other]).astype(inputs.dtype)
             target = share * target + (1 - share) * target[other]
         yield inputs, target, weights[index]
 

@@ -20,7 +20,7 @@ class Source(Protocol):
 
     Attributes:
         labels: int64 (examples,).
-        shape: of one example's input.
+        shape, dtype: of one example's input; a model casts it to float32.
     """
 
     labels: np.ndarray
@@ -28,8 +28,11 @@ class Source(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
+    @property
+    def dtype(self) -> np.dtype: ...
+
     def load(self, index: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
-        """Inputs of the examples at `index`, float32 (examples, *shape); `random` draws the views."""
+        """Inputs of the examples at `index`, (examples, *shape); `random` draws the views."""
 
 
 @dataclass
@@ -43,10 +46,14 @@ class FeatureSource:
     def shape(self) -> tuple[int, ...]:
         return self.features.matrix.shape[1:]
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self.features.matrix.dtype
+
     def load(self, index: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
         rows = self.features.rows.reshape(len(self.labels), -1)
         column = 0 if random is None else random.integers(0, rows.shape[1], len(index))
-        return np.asarray(self.features.matrix[rows[index, column]], np.float32)
+        return np.asarray(self.features.matrix[rows[index, column]])
 
 
 @dataclass
@@ -64,6 +71,10 @@ class PictureSource:
     @property
     def shape(self) -> tuple[int, ...]:
         return (*self.spec.size, 3)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float32)
 
     def load(self, index: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
         chosen: Sequence[Picture] = [self.pictures[i] for i in index]
