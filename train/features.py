@@ -76,8 +76,6 @@ def extract(
     missing = list({picture.digest: picture for picture in pictures if picture.digest not in known}.values())
     missing = [picture for picture in missing if workers().mine(picture.digest)]
     if missing:
-        depthwise = any(isinstance(layer, layers.DepthwiseConv2D) for layer in extractor.layers)
-        compute = _in_lite if depthwise else _in_keras
         with progress("features", len(missing)) as bar:
             for batch, values in compute(extractor, spec, missing):
                 store.append([picture.digest for picture in batch], values)
@@ -155,12 +153,20 @@ def _crc(row: np.ndarray) -> bytes:
     return zlib.crc32(row.tobytes()).to_bytes(4, "little")
 
 
+def compute(
+    extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]
+) -> Iterator[tuple[list[Picture], np.ndarray]]:
+    """Batches of pictures with their features, float32 (pictures, features), by the engine that is faster for it."""
+    depthwise = any(isinstance(layer, layers.DepthwiseConv2D) for layer in extractor.layers)
+    return (_in_lite if depthwise else _in_keras)(extractor, spec, pictures)
+
+
 def _in_lite(
     extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]
 ) -> Iterator[tuple[list[Picture], np.ndarray]]:
-    """Batches of pictures with their features. One interpreter a core: faster than one with all the threads.
+    """For depthwise convolutions, which TFLite runs in half to a quarter of the time that TensorFlow takes.
 
-    TFLite runs depthwise convolutions in half to a quarter of the time that TensorFlow takes.
+    One interpreter a core: faster than one with all the threads.
     """
     with quiet():
         graph = lite_converter(extractor).convert()
@@ -186,8 +192,8 @@ def _in_lite(
 def _in_keras(
     extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]
 ) -> Iterator[tuple[list[Picture], np.ndarray]]:
-    """The same in TensorFlow: for plain convolutions up to twice as fast, and ready at once, where the conversion of a
-    large backbone takes up to a quarter of a minute.
+    """For plain convolutions, which TensorFlow runs up to twice as fast as TFLite, and without the conversion of a
+    large backbone, which takes up to a quarter of a minute.
     """
     signature = [tf.TensorSpec((None, *extractor.input_shape[1:]), tf.float32)]
     run = tf.function(lambda tensors: extractor(tensors, training=False), input_signature=signature)

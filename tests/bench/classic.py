@@ -6,6 +6,7 @@
 The loop is Keras alone: `ImageDataGenerator` with the lesson's augmentation, batches of 20, InceptionV3 up to mixed7
 with its head, validation after every epoch. A few of its epochs are timed, and each whole command twice: with an empty
 cache, and with the features that the first time left there. The ratio is that of twenty such epochs to the command.
+The floor is the backbone alone, once over as many blank pictures as the command has pictures and views.
 """
 
 import argparse
@@ -17,11 +18,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from edge.contract import ModelSpec
 from tests.bench.interop import ROOT, markdown
+from train.backbones import build_backbone
+from train.dataset import Picture
+from train.features import compute
 from train.keras import keras
+from train.model import build_classifier, split_at_features
 from train.named import data_folder
 
 TWENTY = 20
@@ -53,6 +60,25 @@ def classic(data: Path, weights: str, epochs: int) -> float:
     return statistics.median(np.diff(ends))
 
 
+class Blank(Picture):
+    """Nothing to read, to draw or to resize."""
+
+    def frame(self, spec: ModelSpec) -> np.ndarray:
+        return np.zeros((*spec.size, 3), np.uint8)
+
+
+def floor(pictures: int, *how: Any) -> float:
+    """Seconds of the bare backbone for so many pictures, its tracing or conversion left out."""
+    base, backbone = build_backbone(*how)
+    spec = ModelSpec(("a", "b"), base.input_shape[1:3], mean=backbone.mean, std=backbone.std)
+    blanks = [Blank(Path(), 0, "")] * 512
+    batches = compute(split_at_features(build_classifier(base, 2))[0], spec, blanks)
+    next(batches)
+    started = time.perf_counter()
+    rest = sum(len(batch) for batch, _ in batches)
+    return (time.perf_counter() - started) / rest * pictures
+
+
 def command(target: list[str], cache: str) -> tuple[float, dict]:
     """Seconds of a whole make target, and the figures that it wrote."""
     with tempfile.TemporaryDirectory() as run:
@@ -72,7 +98,11 @@ def main() -> str:
     epoch = classic(data, options.weights, options.epochs)
     rows = [["", "seconds", "twenty epochs to it", "training", "validation"], ["one classic epoch", f"{epoch:.1f}"]]
     rows[-1] += [""] * 3
-    for target in (["exercise", f"WEIGHTS={options.weights}"], ["train"]):
+    commands = (
+        (["exercise", f"WEIGHTS={options.weights}"], ("inception-v3", options.weights, 150, "mixed7")),
+        (["train"], ("efficientnet-lite0",)),
+    )
+    for target, backbone in commands:
         with tempfile.TemporaryDirectory() as cache:
             for state in ("nothing cached", "features known"):
                 seconds, metrics = command([*target, f"DATA={data}"], cache)
@@ -80,6 +110,9 @@ def main() -> str:
                 times = f"{TWENTY * epoch / seconds:.0f}"
                 rows.append([f"`make {target[0]}`, {state}", f"{seconds:.1f}", times, *accuracies])
                 print(rows[-1], file=sys.stderr, flush=True)
+        views = metrics["augment"]["views"] if metrics["augment"] else 0
+        pictures = metrics["images"]["train"] * (1 + views) + metrics["images"]["validation"]
+        rows.append([f"the bare backbone, {pictures:,} times", f"{floor(pictures, *backbone):.1f}", "", "", ""])
     return markdown(rows)
 
 
