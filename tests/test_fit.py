@@ -24,12 +24,12 @@ from train.model import build_classifier, parameters, split_at_features, unfreez
 from train.source import FeatureSource, PictureSource
 
 
-def source(count: int = 60, width: int = 8, classes: int = 3, seed: int = 0) -> FeatureSource:
+def source(count: int = 60, width: int = 8, classes: int = 3, seed: int = 0, dtype: type = np.float32) -> FeatureSource:
     """Clusters that overlap a little."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, count)
     centres = np.random.default_rng(7).normal(0, 1, (classes, width))
-    matrix = (centres[labels] + random.normal(0, 0.7, (count, width))).astype(np.float32)
+    matrix = (centres[labels] + random.normal(0, 0.7, (count, width))).astype(dtype)
     return FeatureSource(Features(matrix, np.arange(count), 0), labels)
 
 
@@ -77,7 +77,8 @@ def test_unfreeze_counts_from_the_head() -> None:
     assert unfreeze(model, "3") == ["Conv_1"]  # then its BatchNormalization and ReLU
 
 
-def test_a_fit_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("older", [False, True])
+def test_a_fit_that_was_killed_goes_on_bit_for_bit(tmp_path: Path, older: bool) -> None:
     recipe = Recipe(epochs=8, patience=0, batch=16)
     whole_fit, whole_head = Fit(), head()
     fit_stage(whole_head, source(), source(30, seed=1), recipe, whole_fit)
@@ -90,6 +91,10 @@ def test_a_fit_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "checkpoint.npz", "same")
     with pytest.raises(SystemExit):
         fit_stage(head(), source(), source(30, seed=1), recipe, Fit(), checkpoint, 0, [Killed()])
+    if older:  # as a version wrote it that did not know of the lowest loss
+        arrays, state = checkpoint.load()  # type: ignore[misc]
+        del state["lowest"]
+        checkpoint.save(arrays, state)
     fit, again = Fit(), head()
     fit_stage(again, source(), source(30, seed=1), recipe, fit, checkpoint)
 
@@ -112,13 +117,24 @@ def test_a_damaged_checkpoint_and_that_of_another_command_count_as_none(damage, 
     assert Checkpoint(path, "one").load() is None
 
 
-def test_the_best_epoch_on_validation_is_kept() -> None:
-    fit, model, validation = Fit(), head(), source(30, seed=1)
-    fit_stage(model, source(), validation, Recipe(epochs=30, learning_rate=0.3, patience=0), fit)
+@pytest.mark.parametrize(
+    ("width", "dtype", "rate"),
+    [
+        (8, np.float32, 1e-2),  # a pooled map
+        (9000, np.float16, 1e-4),  # a flattened one: compiled by XLA, and kept in half precision
+    ],
+)
+def test_the_best_epoch_on_validation_is_kept(width: int, dtype: type, rate: float) -> None:
+    fit, model, validation = Fit(), head(width), source(30, width, seed=1, dtype=dtype)
+    validation.labels = np.roll(validation.labels, 1)  # the longer it learns, the more sure it is of what is wrong
+    recipe = Recipe(epochs=20, learning_rate=rate, patience=0)
+    fit_stage(model, source(60, width, dtype=dtype), validation, recipe, fit)
     best = max(fit.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     assert fit.history[fit.best_epoch - 1] == best
-    found = scores(model, validation).argmax(axis=1)
-    assert (found == validation.labels).mean() == pytest.approx(best["val_accuracy"])
+    assert fit.history[-1]["val_loss"] > 1.05 * best["val_loss"]
+    found = scores(model, validation)
+    assert (found.argmax(axis=1) == validation.labels).mean() == pytest.approx(best["val_accuracy"])
+    assert -np.log(found[np.arange(30), validation.labels]).mean() == pytest.approx(best["val_loss"], rel=1e-3)
 
 
 def test_it_stops_without_progress_and_at_a_training_accuracy() -> None:
