@@ -102,6 +102,29 @@ def test_no_training_picture_is_lost_for_a_validation_picture() -> None:
     assert (both.apply(scores(learned)).argmax(axis=1) == known).all()
 
 
+def test_a_shift_that_costs_training_pictures_is_dropped() -> None:
+    """Classes that overlap: what was learned is honest, what validation shows leans to the first label."""
+    honest, known = draws(2, 300, np.zeros(2), 1.0)
+    leaning, truth = draws(2, 300, np.array([-6.0, 6.0]), 1.0)
+    assert any(calibrate(leaning, truth).shift)  # by validation alone
+    fitted = calibrate_both((leaning, truth), (honest, known))
+    before, after = ((scores.argmax(axis=1) == known).sum() for scores in (honest, fitted.apply(honest)))
+    assert after >= before
+
+
+def test_balanced_labels_stay_balanced() -> None:
+    """A model that was fitted as if there were as many of both labels, on nine times as many of the first."""
+    dice = np.random.default_rng(0)
+    truth = np.repeat([0, 1], [900, 100])
+    half = dice.normal(0, 1, 1000) + 1.2 * np.where(truth == 1, 1, -1)
+    even = 2 * 1.2 * half  # the log odds of such Gaussians for even classes
+    scores = softmax(np.stack([np.zeros(1000), even], axis=1), axis=1)
+    none = none_of(2)
+    assert calibrate_both((scores, truth), none).shift[1] < -0.5  # as many as there are
+    balanced = calibrate_both((scores, truth), none, balance=True)
+    assert balanced.shift == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("scores", "truth"),
     [

@@ -79,13 +79,13 @@ def build_backbone(
             f"these need none: --backbone {offline}; others take --weights FILE or none"
         ) from error
     model = without_preprocessing(model)
-    if weights not in ("imagenet", "none"):
-        load_file(model, Path(weights), name)
-    if backbone.bgr and weights != "none":
+    used = cut_at(model, cut) if cut else model
+    takes_rgb = weights not in ("imagenet", "none") and load_file(model, used, Path(weights), name)
+    if backbone.bgr and weights != "none" and not takes_rgb:
         first = next(layer for layer in model.layers if layer.weights)
         kernel, *rest = first.get_weights()
         first.set_weights([kernel[:, :, ::-1], *rest])
-    return (cut_at(model, cut) if cut else model), backbone
+    return used, backbone
 
 
 def cut_at(model: keras.Model, cut: str) -> keras.Model:

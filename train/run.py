@@ -141,11 +141,11 @@ def train_run(options: argparse.Namespace, data: Dataset, started: float) -> int
             raise RuntimeError(f"features and Keras model disagree by {worst:.3f}")
     truth = ready.validation.labels
     answers = (on_validation, truth), (on_train, ready.train.labels)
-    calibration = calibrate(*answers)
+    calibration = calibrate(*answers, options.balance)
     fold_in(model, calibration)
     spec = in_contract(spec, calibration)
     before = float((on_validation.argmax(axis=1) == truth).mean())
-    crossed = crossed_accuracy(*answers)
+    crossed = crossed_accuracy(*answers, options.balance)
     on_train, on_validation = calibration.apply(on_train), calibration.apply(on_validation)
     predicted = on_validation.argmax(axis=1)
     write_run(options.out, spec, data)

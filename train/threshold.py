@@ -2,9 +2,9 @@
 
 Where it is plain that the model says some labels too often, their logits are shifted (bias-corrected temperature
 scaling: Alexandari et al., "Maximum Likelihood with Bias-Corrected Calibration", 2020). The shift is fitted on all
-pictures, so that it gains no validation picture at the price of a training picture; then a temperature (Guo et al., "On
-Calibration of Modern Neural Networks", 2017) and the threshold on those of validation. Shift and temperature are
-folded into the last layer, so that every file exported from the model, in every runtime, has them; the threshold and
+pictures, and dropped where it would gain validation pictures at the price of training pictures; then a temperature (Guo
+et al., "On Calibration of Modern Neural Networks", 2017) and the threshold on those of validation. Shift and temperature
+are folded into the last layer, so that every file exported from the model, in every runtime, has them; the threshold and
 its measured rates go into the contract.
 """
 
@@ -54,10 +54,14 @@ class Calibration:
 Answers = tuple[np.ndarray, np.ndarray]  # scores before, float (pictures, labels), and the true labels, int (pictures,)
 
 
-def calibrate(validation: Answers, train: Answers) -> Calibration:
-    """Fit shift, temperature and threshold to what a model says of the pictures of both splits."""
+def calibrate(validation: Answers, train: Answers, balance: bool = False) -> Calibration:
+    """Fit shift, temperature and threshold to what a model says of the pictures of both splits.
+
+    Args:
+        balance: each label counts the same for the shift, however many pictures it has, as in the fit before.
+    """
     scores, truth = validation
-    shift, temperature = _fit(validation, train)
+    shift, temperature = _fit(validation, train, balance)
     calibrated = _softmax((_logits(scores) + shift) / temperature)
     best = calibrated.max(axis=1)
     right = calibrated.argmax(axis=1) == truth
@@ -78,7 +82,7 @@ def calibrate(validation: Answers, train: Answers) -> Calibration:
     )
 
 
-def crossed_accuracy(validation: Answers, train: Answers) -> float:
+def crossed_accuracy(validation: Answers, train: Answers, balance: bool = False) -> float:
     """The share of right answers, 0 to 1, where each fifth of the validation pictures had no say in what was fitted."""
     scores, truth = validation
     fold = np.empty(len(truth), int)
@@ -86,14 +90,14 @@ def crossed_accuracy(validation: Answers, train: Answers) -> float:
     right = 0
     for number in range(_FOLDS):
         others = fold != number
-        shift = _shift((scores[others], truth[others]), train)
+        shift = _shift((scores[others], truth[others]), train, balance)
         right += int(((_logits(scores[~others]) + shift).argmax(axis=1) == truth[~others]).sum())
     return right / len(truth)
 
 
-def _fit(validation: Answers, train: Answers) -> tuple[np.ndarray, float]:
+def _fit(validation: Answers, train: Answers, balance: bool) -> tuple[np.ndarray, float]:
     """Shift (labels,) and temperature."""
-    shift = _shift(validation, train)
+    shift = _shift(validation, train, balance)
     logits, truth = _logits(validation[0]) + shift, validation[1]
     best = minimize_scalar(
         lambda temperature: _loss(_softmax(logits / temperature), truth), bounds=_TEMPERATURES, method="bounded"
@@ -102,21 +106,34 @@ def _fit(validation: Answers, train: Answers) -> tuple[np.ndarray, float]:
     return shift, 1.0 if _loss(_softmax(logits), truth) <= best.fun else float(best.x)
 
 
-def _shift(*parts: Answers) -> np.ndarray:
-    """The shift (labels,) of least loss over all parts, if it is worth its parameters (Schwarz's BIC); else zeros."""
-    logits, truth = (np.concatenate(values) for values in zip(*parts, strict=True))
-    logits = _logits(logits)
+def _shift(validation: Answers, train: Answers, balance: bool) -> np.ndarray:
+    """The shift (labels,) of least loss over both splits; zeros if it is not worth its parameters (Schwarz's BIC), or
+    costs training pictures.
+    """
+    scores, truth = (np.concatenate(values) for values in zip(validation, train, strict=True))
+    logits = _logits(scores)
     pictures, labels = logits.shape
-    target = np.eye(labels)[truth]
+    counts = np.bincount(truth, minlength=labels)
+    none = np.zeros(labels)
+    if not counts.all():
+        return none
+    weights = (pictures / (labels * counts))[truth] if balance else np.ones(pictures)
 
     def loss(shift: np.ndarray) -> tuple[float, np.ndarray]:
         scores = _softmax(logits + shift)
-        return _loss(scores, truth), (scores - target).mean(axis=0)
+        slope = scores.copy()
+        slope[np.arange(pictures), truth] -= 1
+        return _loss(scores, truth, weights), (weights[:, None] * slope).mean(axis=0)
 
-    none = np.zeros(labels)
+    def right_in_training(shift: np.ndarray) -> float:
+        own = slice(len(validation[1]), None)
+        return float(weights[own][(logits[own] + shift).argmax(axis=1) == truth[own]].sum())
+
     found = minimize(loss, none, jac=True, method="L-BFGS-B")
-    worth = pictures * (loss(none)[0] - found.fun) > (labels - 1) / 2 * np.log(pictures)
-    return found.x - found.x.mean() if worth and len(np.unique(truth)) == labels else none
+    size = weights.sum() ** 2 / (weights**2).sum()  # of as telling a sample without weights (Kish, 1965)
+    worth = size * (loss(none)[0] - found.fun) > (labels - 1) / 2 * np.log(size)
+    shift = found.x - found.x.mean()
+    return shift if worth and right_in_training(shift) >= right_in_training(none) else none
 
 
 def _logits(scores: np.ndarray) -> np.ndarray:
@@ -128,8 +145,8 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _loss(scores: np.ndarray, truth: np.ndarray) -> float:
-    return float(-np.log(np.maximum(scores[np.arange(len(truth)), truth], 1e-30)).mean())
+def _loss(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray | float = 1.0) -> float:
+    return float((-np.log(np.maximum(scores[np.arange(len(truth)), truth], 1e-30)) * weights).mean())
 
 
 def fold_in(model: "keras.Model", fitted: Calibration) -> None:
