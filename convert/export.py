@@ -104,13 +104,18 @@ def package(graph: bytes, spec: ModelSpec) -> bytes:
 def widen(model: keras.Model) -> keras.Model:
     """Give a model with one sigmoid p two outputs, [1 - p, p]; any other comes back as it is.
 
-    softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)], so a logits layer with a first column of zeros does it.
+    softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)], so a logits layer with a first column of zeros does it; of a model
+    that does not show such a layer at its end, the output itself is widened.
     """
     if model.output_shape[-1] != 1:
         return model
-    logits = next(layer for layer in reversed(model.layers) if isinstance(layer, layers.Dense))
+    last = model.layers[-2:] if isinstance(model.layers[-1], layers.Activation) else model.layers[-1:]
+    logits = last[0]
+    if not isinstance(logits, layers.Dense):
+        scores = layers.Concatenate()([1 - model.output, model.output])
+        return keras.Model(model.input, scores, name=model.name)
     wide = layers.Dense(2, name=logits.name)
-    outputs = layers.Activation("softmax", name="scores")(wide(logits.input))
+    outputs = layers.Activation("softmax", name=f"{logits.name}_softmax")(wide(logits.input))
     kernel, bias = logits.get_weights()
     wide.set_weights([np.hstack([np.zeros_like(kernel), kernel]), np.concatenate([np.zeros_like(bias), bias])])
     return keras.Model(model.input, outputs, name=model.name)

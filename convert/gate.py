@@ -3,6 +3,8 @@
 import argparse
 import gzip
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from convert.calibrate import choose_pictures, folder_pictures
 from convert.choose import choose
 from convert.export import Job, augmentation_of, export, widen
 from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer, weights
-from convert.own import load_model, own_run
+from convert.own import as_probabilities, load_model, own_run
 from convert.parity import prove
 from convert.report import write_report
 from convert.schemes import BASELINE, SCHEMES
@@ -20,6 +22,7 @@ from convert.selective import DEBUGGED
 from convert.stats import CONFIDENCE, RULES, reference_figures
 from edge.errors import UserError
 from edge.files import whole
+from train.dataset import Picture
 from train.keras import keras
 from train.measure import predict
 from train.progress import waiting
@@ -38,9 +41,10 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     schemes = wanted(options.scheme)
     path = run.folder / MODEL if run else options.run
     run = run or own_run(options.data, options.spec, options.out)
-    model = loaded(path, run)
+    model, spec = as_probabilities(loaded(path, run), run.spec)
+    run = replace(run, spec=spec)
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
-    calibration = choose_pictures(source, options.calibration)
+    calibration = choose_pictures(never_validation(source, run), options.calibration)
     job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run))
     reference = predict(model, run.spec, run.validation)
     folder = run.folder / "export"
@@ -91,7 +95,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
         write_report(folder / "report.html", report, run, reference, scores, DEBUGGED)
     print_table(variants, chosen["scheme"])
     print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}; see {folder / 'report.html'}")
-    if not good and len(variants) > 1:
+    if not good and len(schemes) > 1:
         print(advice(variants, schemes, options.tolerance, len(truth)), file=sys.stderr)
         return 1
     if chosen["verdict"] != "pass":
@@ -116,14 +120,30 @@ def loaded(path: Path, run: Run) -> keras.Model:
     """The Keras model, whose input is what the contract says.
 
     Raises:
-        UserError: if it cannot be read, or its input is another one.
+        UserError: if it cannot be read, or its input or output is another one.
     """
     with waiting("loading the model"):
         model = load_model(path)
     expected = (None, *run.spec.size, 3)
     if model.input_shape != expected:
         raise UserError(f"{path}: by its contract its input is {expected}, found {model.input_shape}")
+    outputs, labels = model.output_shape, len(run.spec.labels)
+    if outputs[1:] not in ((labels,), (1,) if labels == 2 else (labels,)):
+        raise UserError(f"{path}: by its contract it gives one value for each of {labels} labels, found {outputs}")
     return model
+
+
+def never_validation(pictures: Sequence[Picture], run: Run) -> list[Picture]:
+    """The pictures without copies of those that the proof is made on.
+
+    Raises:
+        UserError: if none remains.
+    """
+    held_out = {picture.digest for picture in run.validation}
+    remaining = [picture for picture in pictures if picture.digest not in held_out]
+    if not remaining:
+        raise UserError("calibration: expected pictures that are not among those of validation, found none")
+    return remaining
 
 
 def make_variant(
@@ -146,10 +166,12 @@ def advice(variants: list[dict[str, Any]], schemes: list[str], tolerance: float,
         f"{row['scheme']} loses {row['drop_points']:.2f}" for row in variants if row["scheme"] != BASELINE
     )
     untried = [name for name in REMEDIES if name not in schemes]
+    what = f"accuracy is not kept: {losses} points on {pictures} validation pictures, where {tolerance} are allowed"
+    remedies = [f"--scheme {' '.join(untried)}"] if untried else []
+    remedies += ["a higher --tolerance, or more pictures"] if losses else []
     return (
-        f"accuracy is not kept: {losses} points on {pictures} validation pictures, where {tolerance} are allowed; "
-        f"best.tflite is the float model; try {'--scheme ' + ' '.join(untried) + ', ' if untried else ''}"
-        "a higher --tolerance, or more pictures"
+        f"{what if losses else 'no quantized variant could be made'}; best.tflite is the float model"
+        f"{'; try ' + ', '.join(remedies) if remedies else ''}"
     )
 
 

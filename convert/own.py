@@ -2,6 +2,7 @@
 
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def load_model(path: Path) -> keras.Model:
     except Exception as error:  # a damaged model may fail in any way
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: expected a Keras model (.keras, .h5 or a SavedModel): {reason}") from error
+
+
+def as_probabilities(model: keras.Model, spec: ModelSpec) -> tuple[keras.Model, ModelSpec]:
+    """A model that gives logits gets what makes probabilities of them, and a contract that says so."""
+    if spec.output == "probabilities":
+        return model, spec
+    logits = layers.Rescaling(1 / spec.temperature)(model.output) if spec.temperature != 1 else model.output
+    kind = "sigmoid" if model.output_shape[-1] == 1 else "softmax"
+    scores = layers.Activation(kind, name="probabilities")(logits)
+    return keras.Model(model.input, scores, name=model.name), replace(spec, output="probabilities")
 
 
 def _keras3(path: Path) -> keras.Model:

@@ -56,11 +56,12 @@ class Step:
 def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Put a model through steps of the table, with what was done as JSON values."""
     model = trainable_copy(job.model)
-    digest = hashlib.sha256(repr((job.model.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation)).encode())
+    how = job.model.to_json(), job.spec.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation
+    digest = hashlib.sha256(repr(how).encode())
     for weight in job.model.get_weights():
         digest.update(weight.tobytes())
-    for picture in job.train:
-        digest.update(picture.digest.encode())
+    for picture in (*job.train, *job.calibration):
+        digest.update(f"{picture.digest} {picture.label}".encode())
     losses = {}
     for name in steps:
         step = STEPS[name]
@@ -161,7 +162,7 @@ def _fit(model: keras.Model, job: "Job", name: str, key: str) -> float:
         checkpoint = Checkpoint(folder / f"{key}.npz", key)
         optimizer = keras.optimizers.Adam(STEPS[name].learning_rate)
         optimizer.build(model.trainable_variables)
-        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=job.spec.output == "logits"))
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy())
         done, loss = 0, math.nan
         if found := checkpoint.load():
             arrays, values = found

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,58 @@ FORMATS: dict[str, Callable[[Path], object]] = {
     "three.h5": lambda path: built(keras3).save(path),
     "three-saved": lambda path: built(keras3).export(path, verbose=False),
 }
+
+
+def black_or_white(library: Any, units: int, activation: str | None, inner: bool = False) -> Any:
+    """White if the mean of the picture is above that of grey; `inner`: with its last layer in a model of its own."""
+    image = library.Input((SIDE, SIDE, 3), name="image")
+    x = library.layers.GlobalAveragePooling2D(name="features")(image)
+    last = library.layers.Dense(units, activation=activation, name="scores")
+    if inner:
+        features = library.Input((3,))
+        model = library.Model(image, library.Model(features, last(features))(x))
+    else:
+        model = library.Model(image, last(x))
+    kernel = np.ones((3, 1), np.float32)
+    last.set_weights([np.hstack([-kernel, kernel][2 - units :]), np.zeros(units)])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("library", "units", "activation", "inner"),
+    [
+        (keras, 1, None, False),  # one logit, as in TensorFlow's tutorial of cats and dogs
+        (keras, 2, None, False),  # two logits
+        (keras, 1, "sigmoid", False),
+        (keras, 1, "sigmoid", True),  # its last layer is out of sight
+        (keras3, 1, "sigmoid", False),  # the same, and of Keras 3
+        (keras3, 1, None, False),
+    ],
+)
+def test_two_classes_in_all_the_ways_to_end_a_model(
+    library: Any, units: int, activation: str | None, inner: bool, tmp_path: Path
+) -> None:
+    for label, level in (("black", 90), ("white", 160)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(30):
+            noise = np.random.default_rng([number, level]).integers(-40, 40, (SIDE, SIDE, 3))
+            cv2.imwrite(str(tmp_path / "photos" / label / f"{number:03}.png"), (noise + level).astype(np.uint8))
+    output = "probabilities" if activation else "logits"
+    spec = ModelSpec(("black", "white"), (SIDE, SIDE), mean=(127.5,) * 3, std=(127.5,) * 3, output=output)
+    (tmp_path / "spec.json").write_text(replace(spec, temperature=1.0 if activation else 0.5).to_json())
+    black_or_white(library, units, activation, inner).save(tmp_path / "two.keras")
+    job = run_here(
+        "convert", tmp_path / "two.keras", "--data", tmp_path / "photos", "--spec", tmp_path / "spec.json",
+        "--out", tmp_path / "run", "--scheme", "float32", "--tolerance", 5,
+    )  # fmt: skip
+    assert job.returncode == 0, job.stdout + job.stderr
+    report = json.loads((tmp_path / "run" / "export" / "report.json").read_text())
+    assert report["reference"]["accuracy"] == 1
+    assert report["variants"][0]["accuracy"] == report["variants"][0]["agreement"] == 1
+    logit = (2 if units == 2 else 1) * 3 * (160 - 127.5) / 127.5 / (1 if activation else 0.5)
+    with Classifier(tmp_path / "run" / "export" / "best.tflite") as classifier:
+        result = classifier.classify(np.full((SIDE, SIDE, 3), 160, np.uint8))
+    assert (result.label, result.score) == ("white", pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-3))
 
 
 @pytest.mark.parametrize("name", FORMATS)

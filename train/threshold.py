@@ -2,10 +2,10 @@
 
 Where it is plain that the model says some labels too often, their logits are shifted (bias-corrected temperature
 scaling: Alexandari et al., "Maximum Likelihood with Bias-Corrected Calibration", 2020). The shift is fitted on all
-pictures, and dropped where it would gain validation pictures at the price of training pictures; then a temperature (Guo
-et al., "On Calibration of Modern Neural Networks", 2017) and the threshold on those of validation. Shift and temperature
-are folded into the last layer, so that every file exported from the model, in every runtime, has them; the threshold and
-its measured rates go into the contract.
+pictures, and dropped where it would gain validation pictures at the price of training pictures; then a temperature
+(Guo et al., "On Calibration of Modern Neural Networks", 2017) and the threshold on those of validation. Shift and
+temperature are folded into the last layer, so that every file exported from the model, in every runtime, has them; the
+threshold and its measured rates go into the contract.
 """
 
 from dataclasses import dataclass, replace
