@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, run_module
 
 from edge.contract import ModelSpec
+from edge.errors import UserError
 from train.augment import Augmentation
 from train.backbones import build_backbone
 from train.checkpoint import Checkpoint
@@ -105,6 +106,33 @@ def test_a_fit_that_was_killed_goes_on_bit_for_bit(tmp_path: Path, older: bool) 
     assert fit.best_epoch == whole_fit.best_epoch
     for expected, found in zip(whole_head.get_weights(), again.get_weights(), strict=True):
         assert np.array_equal(found, expected)
+
+
+def test_a_fit_that_was_interrupted_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.fit._DISK", 1.0)  # a disk so slow that no checkpoint is written on the way
+    recipe = Recipe(epochs=6, patience=0, batch=16)
+    whole_fit, whole_head = Fit(), head()
+    fit_stage(whole_head, source(), source(30, seed=1), recipe, whole_fit)
+
+    class Interrupted(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            if len(fit.history) == 3:
+                raise KeyboardInterrupt
+
+    fit, again, checkpoint = Fit(), head(), Checkpoint(tmp_path / "checkpoint.npz", "same")
+    fit_stage(again, source(), source(30, seed=1), recipe, fit, checkpoint, 0, [Interrupted()])
+    assert fit.interrupted
+    assert len(fit.history) == 3
+    fit, again = Fit(), head()
+    fit_stage(again, source(), source(30, seed=1), recipe, fit, checkpoint)
+    assert [row["val_loss"] for row in fit.history] == [row["val_loss"] for row in whole_fit.history]
+    for expected, found in zip(whole_head.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(found, expected)
+
+
+def test_a_loss_that_is_no_number_ends_in_one_line() -> None:
+    with pytest.raises(UserError, match=r"the loss became .* try a --learning-rate below 1e\+38"):
+        fit_stage(head(), source(), source(30, seed=1), Recipe(epochs=3, learning_rate=1e38), Fit())
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"", lambda data: data[:200] + data[210:]])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edge.errors import UserError
 from train.backbones import BACKBONES, build_backbone
 from train.keras import keras, layers
 from train.progress import progress
@@ -18,10 +19,14 @@ def list_backbones(size: int | None, width: float | None) -> Iterator[str]:
     yield f"{'backbone':<20} {'size':>5} {'parameters':>11} {'multiply-adds':>14}  weights   notes"
     with progress("building", len(BACKBONES), " backbones") as bar:
         for name, entry in BACKBONES.items():
-            model, _ = build_backbone(name, "none", size, width=width if width in entry.widths else None)
+            bar.update()
+            try:
+                model, _ = build_backbone(name, "none", size, width=width if width in entry.widths else None)
+            except UserError:  # the others can be had
+                yield f"{name:<20} {size:>5} {'needs more pixels':>26}"
+                continue
             notes = [f"widths {', '.join(f'{w:g}' for w in entry.widths)}"] if len(entry.widths) > 1 else []
             notes += [entry.int8] if entry.int8 else []
-            bar.update()
             yield (
                 f"{name:<20} {model.input_shape[1]:>5} {model.count_params() / 1e6:>9.2f} M "
                 f"{multiply_adds(model) / 1e6:>12.0f} M  {'installed' if entry.offline else 'download ':<9} "

@@ -22,6 +22,8 @@ TRAIN_FOLDER = "train"
 VALIDATION_FOLDERS = ("validation", "val", "valid")
 # A class needs a picture to learn from and another to be measured on, and one is no sample of anything.
 MIN_TRAIN, MIN_VALIDATION = 2, 1
+# Pictures of other kinds are named and skipped, not passed over in silence: phones make them.
+_OTHERS = (".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)  # there may be a million
@@ -139,7 +141,7 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in SUFFIXES + _OTHERS and not path.name.startswith(".") and path.is_file()
     )
 
 

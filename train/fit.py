@@ -1,7 +1,7 @@
 """Fits a model: epochs over a source, the best of them kept, stopped and continued at any moment."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.errors import UserError
 from train.checkpoint import Checkpoint
 from train.keras import keras, tf
 from train.progress import progress
@@ -98,6 +99,7 @@ def fit_stage(
 
     Raises:
         KeyboardInterrupt: before the first epoch is whole; there is nothing to keep then.
+        UserError: if the loss is no number any more.
     """
     together = strategy()
     with together.scope() if together else nullcontext():
@@ -124,6 +126,7 @@ def fit_stage(
         if not keeper.weights:
             raise
         fit.interrupted = True
+        keeper.save()
     finally:
         keeper.bar.close()
     finished.set_weights(keeper.weights)
@@ -181,6 +184,7 @@ class _Keeper(keras.callbacks.Callback):
         self.finished = False
         self.bar: Any = None
         self.saved, self.save_seconds = time.perf_counter(), 0.0
+        self.state: tuple[dict[str, Any], dict[str, Any]] | None = None  # arrays and values of the checkpoint
 
     def restore(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> int:
         """The epoch to start with, counted from 0 in this stage; the model and all else as it was then."""
@@ -221,6 +225,11 @@ class _Keeper(keras.callbacks.Callback):
         row = {name: float(value) for name, value in (logs or {}).items()}
         row["seconds"] = round(time.perf_counter() - self.clock, 3)
         fit, recipe = self.fit, self.recipe
+        if not np.isfinite([row["loss"], row["val_loss"]]).all():
+            raise UserError(
+                f"the loss became {row['loss']:g} in training and {row['val_loss']:g} in validation, in epoch "
+                f"{len(fit.history) + 1}: expected finite ones; try a --learning-rate below {recipe.learning_rate:g}"
+            )
         fit.history.append(row)
         this = row["val_accuracy"], -row["val_loss"]
         fit.reached = recipe.stop_at_train_accuracy is not None and row["accuracy"] >= recipe.stop_at_train_accuracy
@@ -228,32 +237,31 @@ class _Keeper(keras.callbacks.Callback):
             self.progress = len(fit.history)
         self.lowest = min(self.lowest, row["val_loss"])
         if this > self.best or fit.reached:
-            self.best, self.weights, fit.best_epoch = this, _snapshot(self.model), len(fit.history)
+            self.best, self.weights, fit.best_epoch = this, _snapshot(self.model.weights), len(fit.history)
         waited = len(fit.history) - max(self.progress, fit.stages[-1] - 1)
         if fit.reached or (recipe.patience and waited >= recipe.patience):
             self.model.stop_training = self.finished = True
-        self._save()
+        weights, optimizer = _snapshot(self.model.weights), _snapshot(self.model.optimizer.variables)
+        arrays = {"weights": weights, "optimizer": optimizer, "best": self.weights}
+        values = {"stage": self.number, "fit": asdict(fit)} | {name: getattr(self, name) for name in _STATE}
+        self.state = arrays, values
+        if time.perf_counter() - self.saved >= 20 * self.save_seconds:  # never for more than a twentieth of the time
+            self.save()
 
-    def _save(self) -> None:
-        """At the end of an epoch, but never for more than a twentieth of the time."""
-        clock = time.perf_counter()
-        if not self.checkpoint or not workers().first or clock - self.saved < 20 * self.save_seconds:
+    def save(self) -> None:
+        """Write the checkpoint, as things stood after the last whole epoch."""
+        if not self.checkpoint or not workers().first or not self.state:
             return
-        arrays = {
-            "weights": self.model.get_weights(),
-            "optimizer": [variable.numpy() for variable in self.model.optimizer.variables],
-            "best": [np.asarray(weight) for weight in self.weights],
-        }
-        values = {"stage": self.number, "fit": asdict(self.fit)}
-        values |= {name: getattr(self, name) for name in _STATE}
-        self.checkpoint.save(arrays, values)
+        clock = time.perf_counter()
+        arrays, values = self.state
+        self.checkpoint.save({name: [np.asarray(each) for each in group] for name, group in arrays.items()}, values)
         self.saved = time.perf_counter()
         self.save_seconds = self.saved - clock
 
 
-def _snapshot(model: keras.Model) -> list[tf.Tensor]:
-    """The weights as they are now. Nothing is copied before the next step, which writes to memory of its own."""
-    return [variable.read_value() for variable in model.weights]
+def _snapshot(variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    """Their values as they are now. Nothing is copied before the next step, which writes to memory of its own."""
+    return [variable.read_value() for variable in variables]
 
 
 def _dataset(source: Source, recipe: Recipe | None, width: int, epoch: int = 0) -> tf.data.Dataset:

@@ -74,6 +74,18 @@ def unfreeze(model: keras.Model, which: str) -> list[str]:
     Raises:
         UserError: if there is no such layer, or not so many.
     """
+    opened = to_unfreeze(model, which)
+    for layer in opened:
+        layer.trainable = True
+    return [layer.name for layer in opened if layer.weights]
+
+
+def to_unfreeze(model: keras.Model, which: str) -> list[keras.layers.Layer]:
+    """The layers that `unfreeze` would open.
+
+    Raises:
+        UserError: if there is no such layer, or not so many.
+    """
     backbone = model.layers[: model.layers.index(model.get_layer(FEATURES))]
     names = [layer.name for layer in backbone]
     if which.isdecimal() and 1 <= int(which) <= len(backbone):
@@ -84,10 +96,7 @@ def unfreeze(model: keras.Model, which: str) -> list[str]:
         raise UserError(
             f"--unfreeze: expected a layer of the backbone (--list-layers) or 1 to {len(backbone)}, found {which!r}"
         )
-    opened = [layer for layer in backbone[start:] if not isinstance(layer, layers.BatchNormalization)]
-    for layer in opened:
-        layer.trainable = True
-    return [layer.name for layer in opened if layer.weights]
+    return [layer for layer in backbone[start:] if not isinstance(layer, layers.BatchNormalization)]
 
 
 def parameters(model: keras.Model) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from train.features import extract
 from train.fit import Fit, Recipe, fit_stage, scores
 from train.keras import keras
 from train.measure import predict
-from train.model import build_classifier, parameters, split_at_features, unfreeze
+from train.model import build_classifier, parameters, split_at_features, to_unfreeze, unfreeze
 from train.progress import say
 from train.report import draw_confusion, draw_curves, write_history
 from train.rundir import METRICS, MODEL, write_json, write_run
@@ -78,6 +78,8 @@ def prepare(options: argparse.Namespace, data: Dataset) -> Prepared:
     keras.utils.set_random_seed(options.seed)  # anew: the head is the same behind all weights
     model = build_classifier(base, len(data.labels), options.head, options.dropout, options.output, options.dense)
     pictures = [*data.train, *data.validation]
+    if options.unfreeze:
+        to_unfreeze(model, options.unfreeze)  # a wrong name is told now, and not after the head was fitted
     drawn = views(data.train, augmentation, range(options.augment)) if augmentation else []
     features = extract(split_at_features(model)[0], spec, [*pictures, *drawn])
     plain, rest = features.rows[: len(pictures)], features.rows[len(pictures) :]

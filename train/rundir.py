@@ -32,13 +32,18 @@ class Run:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file, whole or not at all. File names that are no UTF-8 are escaped, and come back as they were."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with whole(path) as part:
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_run(folder: Path, spec: ModelSpec, data: Dataset) -> None:
-    """Write `spec.json`, `labels.txt` and `split.json`; the model and the figures are written by their makers."""
+    """Write `spec.json`, `labels.txt` and `split.json`; the model and the figures are written by their makers.
+
+    The figures come last, and those of an earlier run go first: without them a folder counts as no run.
+    """
+    (folder / METRICS).unlink(missing_ok=True)
     with whole(folder / SPEC) as part:
         part.write_text(spec.to_json(), encoding="utf-8")
     with whole(folder / LABELS) as part:

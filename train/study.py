@@ -30,6 +30,9 @@ def dropout_study(options: argparse.Namespace, data: Dataset) -> int:
     """Fit one head for each of two dropouts and five seeds to the last epoch, and say what the validation shows."""
     if not options.dropout:
         raise UserError("--study dropout: expected a --dropout above 0 to compare with none, found 0")
+    for flag in ("unfreeze", "tensorboard", "stop_at_train_accuracy"):
+        if getattr(options, flag):
+            raise UserError(f"--study: fits the head to its last epoch; expected no --{flag.replace('_', '-')}")
     if workers().count > 1:
         raise UserError("--study: expected one machine, found a TF_CONFIG of several")
     ready = prepare(options, data)
