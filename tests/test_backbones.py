@@ -93,6 +93,18 @@ def test_weights_come_from_any_kind_of_file(suffix: str, tmp_path: Path) -> None
         assert np.array_equal(found, expected)
 
 
+def test_the_channels_of_published_weights_are_turned_once(tmp_path: Path) -> None:
+    """Those of VGG16 take BGR; a classifier that was made of them takes RGB, and so does what is made of that."""
+    theirs = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
+    theirs.save_weights(tmp_path / "published.h5")
+    first, _ = build_backbone("vgg16", str(tmp_path / "published.h5"), 32, "block1_pool")
+    build_classifier(first, 2).save(tmp_path / "model.keras")
+    second, _ = build_backbone("vgg16", str(tmp_path / "model.keras"), 32, "block1_pool")
+    kernels = [model.get_layer("block1_conv1").get_weights()[0] for model in (theirs, first, second)]
+    assert np.array_equal(kernels[1], kernels[0][:, :, ::-1])
+    assert np.array_equal(kernels[2], kernels[1])
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
 def test_weights_of_another_backbone_are_refused(suffix: str, tmp_path: Path) -> None:
     base, _ = build_backbone("mobilenet-v2", "none", 32, width=0.35)

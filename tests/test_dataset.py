@@ -1,5 +1,6 @@
 """A folder of photos to two splits."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.contract import ModelSpec
 from edge.errors import UserError
 from train.dataset import Picture, _split, load_dataset
+from train.rundir import read_run, write_json, write_run
 
 
 def paint(path: Path, seed: int) -> None:
@@ -64,9 +67,28 @@ def test_what_cannot_be_read_is_named_and_skipped(tmp_path: Path) -> None:
     whole = (tmp_path / "dog" / "000.png").read_bytes()
     (tmp_path / "dog" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "dog" / "notes.txt").write_text("no picture, and none is expected")
+    (tmp_path / "dog" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     data = load_dataset(tmp_path)
-    assert {path.name for path in data.skipped} == {"text.jpg", "cut.png"}
+    assert {path.name for path in data.skipped} == {"text.jpg", "cut.png", "phone.HEIC"}
     assert len(data.train) + len(data.validation) == 16
+
+
+def test_names_that_are_no_utf8_come_back_from_the_run(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", {"cat": 4, "dog": 4})
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "photos" / "cat") + b"/caf\xe9.png"))
+    (tmp_path / "photos" / "cat" / "000.png").rename(odd)
+    data = load_dataset(tmp_path / "photos")
+    write_run(tmp_path / "run", ModelSpec(data.labels, (32, 32)), data)
+    with pytest.raises(UserError, match=r"no model.keras, metrics.json"):
+        read_run(tmp_path / "run")  # only half of it is there
+    (tmp_path / "run" / "model.keras").touch()
+    write_json(tmp_path / "run" / "metrics.json", {})
+    run = read_run(tmp_path / "run")
+    assert (run.train, run.validation) == (data.train, data.validation)
+    assert odd in [picture.path for picture in run.train + run.validation]
+    write_run(tmp_path / "run", ModelSpec(data.labels, (64, 64)), data)
+    with pytest.raises(UserError, match=r"no metrics.json"):
+        read_run(tmp_path / "run")  # a new contract beside the old model
 
 
 def test_byte_identical_pictures_in_both_splits_are_named(tmp_path: Path) -> None:

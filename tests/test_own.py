@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 from conftest import run_here
 
+from convert.gate import never_validation
 from edge import Classifier
 from edge.contract import ModelSpec
+from edge.errors import UserError
+from train.dataset import Picture
 from train.keras import keras, tf
+from train.rundir import Run
 
 SIDE = 32
 COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}  # BGR
@@ -116,6 +120,24 @@ def test_two_classes_in_all_the_ways_to_end_a_model(
     with Classifier(tmp_path / "run" / "export" / "best.tflite") as classifier:
         result = classifier.classify(np.full((SIDE, SIDE, 3), 160, np.uint8))
     assert (result.label, result.score) == ("white", pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-3))
+
+
+def test_a_run_without_any_quantized_variant_ends_with_status_1(photos: Path, tmp_path: Path) -> None:
+    FORMATS["three.keras"](tmp_path / "three.keras")
+    job = run_here(
+        "convert", tmp_path / "three.keras", "--data", photos, "--spec", photos.parent / "spec.json",
+        "--out", tmp_path / "run", "--scheme", "qat-int8",
+    )  # fmt: skip
+    assert job.returncode == 1, job.stdout + job.stderr
+    assert "no quantized variant could be made; best.tflite is the float model; try --scheme" in job.stderr
+
+
+def test_copies_of_validation_pictures_never_calibrate() -> None:
+    one, two, copy = (Picture(Path(name), 0, digest) for name, digest in (("1", "a"), ("2", "b"), ("3", "b")))
+    run = Run(Path(), ModelSpec(("a", "b"), (8, 8)), {}, [one, copy], [two])
+    assert never_validation(run.train, run) == [one]
+    with pytest.raises(UserError, match="not among those of validation"):
+        never_validation([copy], run)
 
 
 @pytest.mark.parametrize("name", FORMATS)

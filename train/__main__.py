@@ -31,8 +31,8 @@ def main() -> int:
     from train.dataset import load_dataset
     from train.named import data_folder
 
-    if options.out.exists() and not options.out.is_dir():
-        raise UserError(f"--out: expected a folder, found a file: {options.out}")
+    if file := next((path for path in (options.out, *options.out.parents) if path.is_file()), None):
+        raise UserError(f"--out: expected a folder, found a file: {file}")
     data = load_dataset(data_folder(options.data), seed=options.seed)
     data.tell()
 
