@@ -1,10 +1,10 @@
 """Frames kept for the next training: `collect`, the page's button, and `run --save-uncertain`.
 
-All of them write DIR/<label>/<time>.jpg: a folder that `make train DATA=DIR` takes as it is.
+All of them write DIR/<label>/<time>.jpg: a folder that `make train DATA=DIR` takes as it is. A name that ends with
+`-<label>-unsure.jpg` is the mark of the last one, which deletes its oldest.
 """
 
 import re
-import shutil
 import sys
 import threading
 import time
@@ -18,16 +18,16 @@ import numpy as np
 
 from edge.classifier import UNKNOWN, Classifier
 from edge.errors import UserError
-from edge.files import whole
+from edge.files import nearly_full, unused, whole
 from edge.sinks import Ended, Moment, Sink
 from edge.sources import Source
 
 MARGIN = 0.2  # a lead of the best score over the second that is smaller makes a frame uncertain
 EVERY = 2.0  # seconds between two uncertain frames that are saved
 LIMIT = 500 << 20  # bytes of uncertain frames, after which the oldest are deleted
-SPARE = 64 << 20  # bytes that saving leaves free on the disk
 _SAVE = (ord(" "), ord("\r"), ord("\n"))  # keys in the window
 _QUALITY = 95  # of the JPEGs, 0 to 100
+_LONGEST = 180  # bytes of a label in the name of a file, which has 255
 
 
 def check_label(label: str) -> str:
@@ -58,8 +58,8 @@ class SaveFolder:
                 self._counts = {path.name: sum(1 for _ in path.glob("[!.]*.jpg")) for path in folders}
             return dict(self._counts)
 
-    def save(self, label: str, image: np.ndarray) -> Path:
-        """Write a BGR uint8 frame (height, width, 3), whole or not at all; the path that it got.
+    def save(self, label: str, image: np.ndarray, mark: str = "") -> Path:
+        """Write a BGR uint8 frame (height, width, 3), whole or not at all; the path that it got: the time and `mark`.
 
         Raises:
             UserError: if the label cannot name a folder, or the disk does not take it.
@@ -68,9 +68,9 @@ class SaveFolder:
         self.counts()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(self.root).free < SPARE:
+            if nearly_full(self.root):
                 raise UserError(f"{self.root}: the disk is nearly full: nothing is saved")
-            path = _new_name(self.root / label)
+            path = unused(self.root / label / f"{datetime.now().strftime('%Y%m%d-%H%M%S-%f')[:-3]}{mark}.jpg")
             with whole(path) as part:
                 part.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes())
         except OSError as error:
@@ -79,15 +79,6 @@ class SaveFolder:
             assert self._counts is not None
             self._counts[label] = self._counts.get(label, 0) + 1
         return path
-
-
-def _new_name(folder: Path) -> Path:
-    """A name by the time, in order; a clock that was set back gets a number instead of another's name."""
-    stem = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    number, path = 1, folder / f"{stem}.jpg"
-    while path.exists():
-        number, path = number + 1, folder / f"{stem}-{number}.jpg"
-    return path
 
 
 def open_uncertain(options: Namespace, classifier: Classifier, source: Source) -> Sink:
@@ -103,16 +94,18 @@ class Uncertain(Sink):
     """Saves frames with a small margin or an unknown answer, under the label that was the best.
 
     Look through the folder, move what is wrong, and train on it. No more than one frame in `every` seconds, and no
-    more than `limit` bytes: the oldest are deleted first. Only pictures that this made are ever deleted.
+    more than `limit` bytes: the oldest are deleted first. Only pictures that this made are ever deleted, and only in
+    the folder of the label in their name: one that was moved to another folder, or renamed, is the user's.
     """
 
+    pictures = True
     depth = 4  # frames are large
 
     def __init__(self, root: Path, every: float = EVERY, limit: int = LIMIT) -> None:
         self.folder, self.every, self.limit = SaveFolder(root), every, limit
         self._next = 0.0
-        old = sorted(root.glob("*/[0-9]*.jpg"), key=lambda path: path.stem) if root.is_dir() else []
-        self._kept = deque((path, path.stat().st_size) for path in old if re.match(r"\d{8}-\d{6}-\d{3}", path.stem))
+        old = sorted(filter(_is_unsure, root.glob("*/[0-9]*.jpg")), key=lambda path: path.stem)
+        self._kept = deque((path, path.stat().st_size) for path in old)
         self._bytes = sum(size for _, size in self._kept)
 
     def write(self, moment: Moment) -> None:
@@ -121,7 +114,8 @@ class Uncertain(Sink):
         if sure or now < self._next:
             return
         self._next = now + self.every
-        path = self.folder.save(_as_folder(top[0][0]), moment.frame.image)
+        label = _as_folder(top[0][0])
+        path = self.folder.save(label, moment.frame.image, f"-{label}-unsure")
         size = path.stat().st_size
         self._kept.append((path, size))
         self._bytes += size
@@ -131,9 +125,15 @@ class Uncertain(Sink):
             self._bytes -= size
 
 
+def _is_unsure(path: Path) -> bool:
+    """Whether `Uncertain` wrote a picture, and where it is."""
+    return bool(re.fullmatch(rf"\d{{8}}-\d{{6}}-\d{{3}}-{re.escape(path.parent.name)}-unsure(-\d+)?", path.stem))
+
+
 def _as_folder(label: str) -> str:
-    """A label of any model as a folder's name."""
-    return re.sub(r'[\\/:*?"<>|]', "_", label).strip(". ")[:80] or "label"
+    """A label of any model as a folder's name, short enough to be in a file's name too."""
+    label = re.sub(r'[\\/:*?"<>|]', "_", label).strip(". ")[:80]
+    return label.encode()[:_LONGEST].decode(errors="ignore").strip(". ") or "label"
 
 
 def collect(options: Namespace) -> int:

@@ -1,10 +1,13 @@
 """Files that are written whole or not at all, and where those go that can be had again."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+SPARE = 64 << 20  # bytes that whatever is written for long leaves free on the disk
 
 
 @contextmanager
@@ -13,7 +16,8 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file is in the same folder, so that `os.replace` is atomic, and keeps the suffix, so that
     writers that choose a format by it still do. After an exception nothing is left behind and `path` is as
-    it was. Missing folders are made.
+    it was. Missing folders are made. The content is on the disk before the name is, so that a power cut leaves the old
+    file or the new one.
 
         with whole("run/labels.txt") as part:
             part.write_text("horses")
@@ -25,10 +29,31 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     part = Path(name)
     try:
         yield part
+        sync(part)
         part.chmod(0o666 & ~_umask())  # mkstemp gives 0600; others should read results as any other file
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def unused(path: Path) -> Path:
+    """`path`, or if something has that name, the first of path-2, path-3 and so on that nothing has."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
+
+
+def nearly_full(path: Path) -> bool:
+    """Whether less than `SPARE` is free on the disk of a file or folder."""
+    return shutil.disk_usage(path).free < SPARE
 
 
 def cache_folder() -> Path:

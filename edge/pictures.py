@@ -10,6 +10,7 @@ from edge.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_PICTURE_BYTES = 1 << 28
+_STRIP = 1 << 18  # pixels that are laid on white at a time: as floats they take many times their bytes
 
 
 def read_picture(path: str | Path) -> np.ndarray:
@@ -114,7 +115,12 @@ def _may_have_alpha(kind: str, data: bytes) -> bool:
 
 def _on_white(layers: np.ndarray) -> np.ndarray:
     """Lay BGRA of 8 or 16 bits (height, width, 4) on white: BGR uint8."""
+    height, width = layers.shape[:2]
     depth = np.float32(np.iinfo(layers.dtype).max)
-    alpha = layers[:, :, 3:].astype(np.float32) / depth
-    colour = layers[:, :, :3].astype(np.float32) / depth * 255
-    return np.rint(colour * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    frame = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        strip = layers[top : top + rows].astype(np.float32) / depth
+        colour, alpha = strip[:, :, :3] * 255, strip[:, :, 3:]
+        frame[top : top + rows] = np.rint(colour * alpha + 255 * (1 - alpha))
+    return frame

@@ -3,8 +3,13 @@
 import queue
 import sys
 import threading
+from dataclasses import replace
+
+import numpy as np
 
 from edge.sinks import Ended, Moment, Sink
+
+_NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
 
 class Queued(Sink):
@@ -34,6 +39,8 @@ class Queued(Sink):
             raise Ended
         if self._sink.events_only and moment.event is None:
             return
+        if not self._sink.pictures:  # else those that wait would hold hundreds of megabytes for nothing
+            moment = replace(moment, frame=replace(moment.frame, image=_NO_PICTURE))
         try:
             self._queue.put(moment, block=self._wait)
         except queue.Full:

@@ -14,6 +14,7 @@ from typing import Any
 
 from edge.classifier import Classifier, Result
 from edge.errors import UserError
+from edge.files import SPARE, nearly_full
 from edge.smoothing import Event
 from edge.sources import Frame, Source
 
@@ -52,11 +53,13 @@ class Sink:
 
     Attributes:
         events_only: whether it only wants the moments that carry an event.
+        pictures: whether it looks at the picture of a frame; one that waits for a sink that does not is left empty.
         depth: how many moments may wait for it.
         lost: moments that it did not take.
     """
 
     events_only = False
+    pictures = False
     depth = 64
     lost = 0
 
@@ -139,15 +142,22 @@ def say(text: str) -> None:
 
 
 class CsvFile(Sink):
-    """One row a frame, appended. A row that does not fit on the disk leaves no half of itself behind."""
+    """One row a frame, appended. A row that does not fit on the disk leaves no half of itself behind.
 
+    While the disk is nearly full there are no rows: others need the rest more.
+    """
+
+    EVERY = 64  # rows between two looks at the disk
     COLUMNS = ("time", "source", "frame", "label", "score", "stable", "event", "milliseconds")
 
     def __init__(self, path: Path) -> None:
+        self.path, self._rows = path, 0
         try:
             self._file = path.open("ab", buffering=0)
             if self._file.tell() == 0:
                 self._append(self.COLUMNS)
+            elif _torn(path):
+                self._file.write(b"\n")
         except OSError as error:
             raise UserError(f"--csv: {path}: expected a file to write, found: {error.strerror}") from error
 
@@ -161,6 +171,9 @@ class CsvFile(Sink):
             raise OSError("no space left for a row")
 
     def write(self, moment: Moment) -> None:
+        if self._rows % self.EVERY == 0 and self.path.is_file() and nearly_full(self.path):
+            raise OSError(f"{self.path}: no rows while less than {SPARE >> 20} MB are free: the disk is nearly full")
+        self._rows += 1
         result = moment.result
         event = moment.event.label if moment.event else ""
         self._append(
@@ -172,6 +185,13 @@ class CsvFile(Sink):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _torn(path: Path) -> bool:
+    """Whether a file that is not empty ends within a line, as after a power cut."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 class _Lines:

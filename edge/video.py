@@ -2,11 +2,10 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from argparse import Namespace
-from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -14,18 +13,24 @@ import numpy as np
 
 from edge.classifier import Classifier
 from edge.errors import UserError
-from edge.files import whole
+from edge.files import nearly_full, sync, unused, whole
 from edge.overlay import annotate, contact_sheet
 from edge.preprocess import resize
 from edge.quiet import quiet
 from edge.sinks import Ended, Moment, Sink
 from edge.sources import Source
 
-SPARE = 64 << 20  # bytes that a recording leaves free on the disk
+LONGEST = 10.0  # seconds for which a recording of a live source shows one frame, however long the camera was silent
+EVERY = 32  # frames between two looks at the disk
+# Suffix to codec and the suffix by which FFmpeg picks the container. An MP4 file has its index at the end, and is lost
+# if the end does not come. The same in fragments, each with an index of its own, is what FFmpeg makes of the name .ismv
+# (OpenCV has no option for it), and what reads the one reads the other.
+_FORMATS = {".mp4": ("mp4v", ".ismv"), ".avi": ("MJPG", ".avi")}
+_BRANDS = {b"isml": b"isom", b"piff": b"iso2"}  # in the first bytes: what FFmpeg puts there, and what an MP4 file has
 
 
 def open_recorder(options: Namespace, classifier: Classifier, source: Source) -> Sink:
-    return Recorder(Path(options.record), source.mode.fps or 10.0)
+    return Recorder(Path(options.record), source.mode.fps or 10.0, source.live)
 
 
 def open_sheet(options: Namespace, classifier: Classifier, source: Source) -> Sink:
@@ -39,59 +44,110 @@ def open_window(options: Namespace, classifier: Classifier, source: Source) -> S
 class Recorder(Sink):
     """An annotated video. All frames get the size of the first; the file appears when it is complete.
 
-    Before the disk is full the video is closed, and what it has so far is kept.
+    Of a file every frame is written once. Of a live source each is written as often as keeps the time: the video has
+    the camera's rate, at which frames are seldom classified.
+
+    Until it is complete the video is NAME.unfinished.mp4, which can be read at any moment. What a run that was cut off
+    left of it, the next one keeps as NAME-<time>.mp4. Before the disk is full the video is closed.
     """
 
+    pictures = True
     depth = 8  # frames are large
 
-    def __init__(self, path: Path, fps: float) -> None:
-        if path.suffix.lower() not in (".mp4", ".avi"):
+    def __init__(self, path: Path, fps: float, live: bool = False) -> None:
+        self.suffix = path.suffix.lower()
+        if self.suffix not in _FORMATS:
             raise UserError(f"--record: expected a name that ends in .mp4 or .avi, found {path}")
-        self.path, self.fps = path, fps
-        self._stack = ExitStack()
+        self.path, self.fps, self.live = path, fps, live
+        self._part = path.with_name(f"{path.stem}.unfinished{self.suffix}")
         try:
-            self._part = self._stack.enter_context(whole(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _recover(self._part, path)
+            self._part.touch()  # that it can be written is told now
         except OSError as error:
             raise UserError(f"--record: {path}: expected a file to write, found: {error.strerror}") from error
         self._writer: cv2.VideoWriter | None = None
-        self._frames = 0
+        self._frames = 0  # in the video
+        self._due = 0.0  # as many should be
+        self._last = float("-inf")  # when the last one was captured
         self._finished = False
 
     def write(self, moment: Moment) -> None:
-        image = moment.frame.image
         if self._finished:
             raise OSError(f"{self.path} was closed after {self._frames} frames: the disk is nearly full")
-        if self._frames % 32 == 0 and shutil.disk_usage(self.path.parent).free < SPARE:
-            self.close()
-            return self.write(moment)
-        if self._writer is None:
-            height, width = image.shape[:2]
-            self.size = height - height % 2, width - width % 2  # encoders want even sides
-            code = cv2.VideoWriter.fourcc(*("mp4v" if self.path.suffix.lower() == ".mp4" else "MJPG"))
-            with quiet():
-                self._writer = cv2.VideoWriter(str(self._part), code, self.fps, self.size[::-1])
-            if not self._writer.isOpened():
-                raise UserError(f"{self.path}: OpenCV cannot write this video")
+        self._due += self._share(moment.frame.captured)
+        if self._frames >= round(self._due):
+            return
+        image = moment.frame.image
+        writer = self._writer = self._writer or self._open(image)
         if image.shape[:2] != self.size:
             image = resize(image, self.size, "pad")
-        self._writer.write(annotate(image, moment.result, f"{moment.result.ms['total']:.0f} ms"))
-        self._frames += 1
+        image = annotate(image, moment.result, f"{moment.result.ms['total']:.0f} ms")
+        while self._frames < round(self._due):
+            if self._frames % EVERY == 0 and nearly_full(self.path.parent):
+                self.close()
+                return self.write(moment)
+            writer.write(image)
+            self._frames += 1
+
+    def _share(self, captured: float) -> float:
+        """How many frames of the video the time since the last frame makes."""
+        passed, first = captured - self._last, self._due == 0
+        self._last = captured
+        return min(passed, LONGEST) * self.fps if self.live and not first else 1.0
+
+    def _open(self, image: np.ndarray) -> cv2.VideoWriter:
+        height, width = image.shape[:2]
+        self.size = height - height % 2, width - width % 2  # encoders want even sides
+        code, suffix = _FORMATS[self.suffix]
+        opened = self._part.with_suffix(suffix)
+        with quiet():
+            writer = cv2.VideoWriter(str(opened), cv2.VideoWriter.fourcc(*code), self.fps, self.size[::-1])
+        if not writer.isOpened():
+            raise UserError(f"{self.path}: OpenCV cannot write this video")
+        opened.replace(self._part)
+        with self._part.open("rb+") as file:
+            start = file.read(24)
+            for brand, other in _BRANDS.items():
+                start = start.replace(brand, other)
+            file.seek(0)
+            file.write(start)
+        return writer
 
     def close(self) -> None:
         if self._finished:
             return
         self._finished = True
-        if self._writer is None:
-            self._stack.pop_all()
+        if self._writer is not None:
+            self._writer.release()
+        if not self._frames:
             self._part.unlink(missing_ok=True)
             return
-        self._writer.release()
-        self._stack.close()
+        sync(self._part)
+        self._part.replace(self.path)
+
+
+def _recover(part: Path, path: Path) -> None:
+    """Keep the video that a run which was cut off left, under a name of its own, if there is a frame in it."""
+    if not part.exists():
+        return
+    with quiet():
+        capture = cv2.VideoCapture(str(part))
+        found = capture.read()[0]
+        capture.release()
+    if not found:
+        part.unlink()
+        return
+    when = datetime.fromtimestamp(part.stat().st_mtime)
+    kept = unused(path.with_name(f"{path.stem}-{when:%Y%m%d-%H%M%S}{path.suffix}"))
+    part.rename(kept)
+    print(f"record: {kept} is what a run that was cut off had recorded", file=sys.stderr, flush=True)
 
 
 class Sheet(Sink):
     """A picture of annotated frames side by side, spread evenly over the run however long it is."""
 
+    pictures = True
     depth = 8  # frames are large
     MOST, COLUMNS, SIDE = 48, 8, 200
 

@@ -1,6 +1,7 @@
 """Picture files to frames, against Pillow, which wrote them."""
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edge.errors import UserError
-from edge.pictures import decode_picture, read_picture
+from edge.pictures import _on_white, decode_picture, read_picture
 
 
 def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -70,6 +71,20 @@ def test_transparency_is_laid_on_white(kind: str) -> None:
     expected = np.asarray(Image.alpha_composite(white, layers).convert("RGB"))
     frame = decode_picture(encode(layers, kind, **LOSSLESS[kind], **({"exact": True} if kind == "WebP" else {})))
     assert np.abs(frame[:, :, ::-1].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_large_transparent_picture_takes_little_memory(depth: type) -> None:
+    """Beside what it is decoded to, no more than its frame and a few megabytes; and no seam between the strips."""
+    rows = np.linspace(0, np.iinfo(depth).max, 2000).astype(depth)
+    layers = np.repeat(np.repeat(rows[:, np.newaxis, np.newaxis], 1500, axis=1), 4, axis=2)
+    tracemalloc.start()
+    frame = _on_white(layers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    share = rows.astype(float) / np.iinfo(depth).max
+    assert np.abs(frame - (255 * (share * share + 1 - share))[:, np.newaxis, np.newaxis]).max() <= 1
+    assert peak < frame.nbytes + (24 << 20)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP", "BMP"])

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,12 +22,14 @@ from device import edge, flat, free_port, process, wait_for
 
 from edge.classifier import Result
 from edge.errors import UserError
+from edge.files import whole
 from edge.hooks import Command, WebHook
 from edge.metrics import render
 from edge.queued import Queued
 from edge.sinks import CsvFile, Ended, Moment, Sink
 from edge.smoothing import Event
 from edge.sources import Frame
+from edge.video import Recorder
 
 
 def moment(label: str = "red", score: float = 0.9, event: bool = True, image: np.ndarray | None = None) -> Moment:
@@ -84,6 +89,32 @@ def test_a_sink_that_fails_is_told_once_and_counted(capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == "broken: no space left\n"
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_pictures_wait_only_for_a_sink_that_looks_at_them(wanted: bool) -> None:
+    class Kept(Sink):
+        pictures = wanted
+
+        def __init__(self) -> None:
+            self.moments: list[Moment] = []
+
+        def write(self, moment: Moment) -> None:
+            self.moments.append(moment)
+
+    kept, given = Kept(), moment()
+    queued = Queued("kept", kept, wait=True)
+    queued.write(given)
+    queued.close()
+    assert kept.moments[0].frame.image.nbytes == (given.frame.image.nbytes if wanted else 0)
+    assert (kept.moments[0].frame.index, kept.moments[0].result) == (7, given.result)
+
+
+def test_the_sinks_that_keep_frames_get_them() -> None:
+    from edge.collect import Uncertain
+    from edge.video import Recorder, Sheet
+
+    assert all(kind.pictures for kind in (Recorder, Sheet, Uncertain))
+
+
 def test_a_reader_that_goes_away_ends_the_run(tiny_model: Path) -> None:
     command = f"{sys.executable} -m edge run {tiny_model} --source test: --json | head -2"
     job = subprocess.run(
@@ -114,7 +145,40 @@ def small_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", place], check=True)
 
 
-def test_a_full_disk_leaves_no_half_row(small_disk: Path) -> None:
+def test_a_torn_last_line_takes_no_row_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    for _ in range(2):
+        sink = CsvFile(path)
+        sink.write(moment())
+        sink.close()
+        path.write_bytes(path.read_bytes()[:-20])  # a power cut
+    sink = CsvFile(path)
+    sink.write(moment("after"))
+    sink.close()
+    rows = list(csv.reader(path.open(newline="")))
+    assert [len(row) == 8 for row in rows] == [True, False, False, True]
+    assert rows[-1][3] == "after"
+
+
+def test_rows_end_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked at every so many rows; then every row is refused, so that the queue tells it once, until there is room."""
+    sink, full = CsvFile(tmp_path / "out.csv"), [False]
+    monkeypatch.setattr("edge.sinks.nearly_full", lambda path: full[0])
+    sink.write(moment())
+    full[0] = True
+    for _ in range(CsvFile.EVERY - 1):
+        sink.write(moment())
+    for _ in range(3):
+        with pytest.raises(OSError, match="nearly full"):
+            sink.write(moment())
+    full[0] = False
+    sink.write(moment())
+    sink.close()
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + CsvFile.EVERY + 1
+
+
+def test_a_full_disk_leaves_no_half_row(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.files.SPARE", 0)
     sink = CsvFile(small_disk / "out.csv")
     (small_disk / "filler").write_bytes(b"x" * ((1 << 20) - 12288))
     failures = 0
@@ -151,11 +215,83 @@ def test_a_full_disk_stops_saving_not_the_run(tiny_model: Path, small_disk: Path
     assert "Traceback" not in job.stderr
 
 
+def frames_of(path: Path) -> int:
+    capture, count = cv2.VideoCapture(str(path)), 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.avi"])
+def test_a_video_outlives_a_run_that_is_killed(name: str, tiny_model: Path, tmp_path: Path) -> None:
+    """And the next run keeps it under another name, so that a service that is started anew loses nothing."""
+    out = tmp_path / name
+    part = tmp_path / f"o.unfinished{out.suffix}"
+    arguments = ("run", tiny_model, "--source", "test:", "--fps", 60, "--record", out, "--json")
+    with edge(*arguments, stdout=subprocess.DEVNULL) as job:
+        wait_for(lambda: part.exists() and part.stat().st_size > 1 << 18, 60)
+        job.kill()
+    assert [path.name for path in tmp_path.iterdir()] == [part.name]
+    recorded = frames_of(part)
+    assert recorded > 10
+    with edge(*arguments, stdout=subprocess.DEVNULL) as job:
+        wait_for(lambda: list(tmp_path.glob("o-2*")), 60)
+        wait_for(lambda: part.exists() and part.stat().st_size > 1 << 18, 60)
+        job.send_signal(signal.SIGTERM)
+        _, errors = job.communicate(timeout=30)
+    kept = next(tmp_path.glob("o-2*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, kept.name])
+    assert str(kept) in errors
+    assert frames_of(kept) == recorded
+    assert frames_of(out) > 10
+
+
+def test_what_has_no_frame_yet_is_no_video(tmp_path: Path) -> None:
+    for content in (b"", b"\0\0\0\x18ftypisom"):
+        (tmp_path / "o.unfinished.mp4").write_bytes(content)
+        Recorder(tmp_path / "o.mp4", 10.0).close()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recorded_mp4_says_that_it_is_one(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "o.mp4", 10.0)
+    recorder.write(moment())
+    recorder.close()
+    start = (tmp_path / "o.mp4").read_bytes()[:24]
+    assert (start[4:12], start[16:24]) == (b"ftypisom", b"isomiso2")
+
+
+@pytest.mark.parametrize(
+    ("live", "pause", "frames"),
+    [
+        (True, 0.25, 246),  # a slow model: 10 frames in each 2.5 s, and the last
+        (True, 0.02, 21),  # one that is faster than the file
+        (True, 0.1, 99),  # as fast
+        (True, 3600.0, 98 * 100 + 1),  # a camera that is silent for hours makes no hours of video
+        (False, 0.25, 99),  # a file: every frame once
+    ],
+)
+def test_a_live_recording_keeps_the_time(live: bool, pause: float, frames: int, tmp_path: Path) -> None:
+    recorder, start = Recorder(tmp_path / "o.avi", 10.0, live), moment()
+    for number in range(99):
+        recorder.write(replace(start, frame=replace(start.frame, captured=1000 + number * pause)))
+    recorder.close()
+    assert abs(frames_of(tmp_path / "o.avi") - frames) <= (1 if live else 0)
+
+
 def _grey_pictures(folder: Path) -> Path:
     (folder / "grey").mkdir()
     for number in range(20):
         cv2.imwrite(str(folder / "grey" / f"{number:02}.png"), flat(120, 118))
     return folder / "grey"
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "labels.txt", []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append((os.fstat(handle).st_size, path.exists())))
+    with whole(path) as part:
+        part.write_text("horses")
+    assert synced == [(6, False)]
 
 
 def test_uncertain_frames_are_kept_within_limits(tmp_path: Path) -> None:
@@ -177,6 +313,36 @@ def test_uncertain_frames_are_kept_within_limits(tmp_path: Path) -> None:
     for _ in range(5):
         limited.write(moment("red", 0.55, image=image))
     assert len(list((tmp_path / "rate").rglob("*.jpg"))) == 1
+
+
+def test_uncertain_frames_of_an_earlier_run_count_and_no_others(tmp_path: Path) -> None:
+    """What collect and the page saved, and what the user sorted away, is never deleted: whatever it looks like."""
+    from edge.collect import SaveFolder, Uncertain
+
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    users = [SaveFolder(tmp_path).save(label, image) for label in ("red", "blue", "red")]
+    sink = Uncertain(tmp_path, every=0.0)
+    for _ in range(4):
+        sink.write(moment("red", 0.55, image=image))
+    earlier = sorted((tmp_path / "red").glob("*-red-unsure*.jpg"))
+    assert len(earlier) == 4
+    users.append(earlier[0].rename(tmp_path / "blue" / earlier[0].name))  # it was wrong there
+    users.append(earlier[1].rename(tmp_path / "red" / "a-good-one.jpg"))
+    sink = Uncertain(tmp_path, every=0.0, limit=1)
+    sink.write(moment("red", 0.55, image=image))
+    assert all(path.exists() for path in users)
+    left = set(tmp_path.rglob("*.jpg")) - set(users)
+    assert len(left) == 1  # the newest
+    assert left.isdisjoint(earlier)
+
+
+def test_a_long_label_is_a_name_still(tmp_path: Path) -> None:
+    from edge.collect import Uncertain
+
+    for _ in range(2):
+        sink = Uncertain(tmp_path, every=0.0, limit=1)
+        sink.write(moment("雪" * 100, 0.55))
+    assert len(list(tmp_path.rglob("*.jpg"))) == 1
 
 
 @pytest.mark.parametrize("label", ["", "..", "a/b", ".hidden", "x" * 81, "a\nb", "c:d"])
