@@ -12,6 +12,8 @@ python -m edge selftest ~/frostlite/current
 
 import argparse
 import json
+import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +30,10 @@ def parse_arguments() -> argparse.Namespace:
     model, how, camera = model_options(), classify_options(), camera_options()
 
     run = commands.add_parser(
-        "run", parents=[model, how, camera], help="classify the frames of a camera, video or folder"
+        "run",
+        parents=[model, how, camera],
+        help="classify the frames of a camera, video or folder",
+        epilog="FROSTLITE_OPTIONS in the environment holds further arguments: passwords in it do not show in ps.",
     )
     run.add_argument(
         "--smooth",
@@ -64,7 +69,11 @@ def parse_arguments() -> argparse.Namespace:
         help="a burst of N frames; default: one for each Enter or Space",
     )
     collect.add_argument(
-        "--every", metavar="SECONDS", type=number(float, 0), default=0.5, help="pause within a burst; default: 0.5"
+        "--every",
+        metavar="SECONDS",
+        type=number(float, 0, 86400),
+        default=0.5,
+        help="pause within a burst; default: 0.5",
     )
     collect.add_argument("--preview", metavar="[HOST:]PORT", help="serve a page with the picture and a button")
     collect.add_argument("--window", action="store_true", help="show the frames; Space saves one, q ends")
@@ -87,7 +96,18 @@ def parse_arguments() -> argparse.Namespace:
     test.add_argument("--runtime", metavar="NAME", help="default: the first found")
     test.add_argument("--json", action="store_true", help="as JSON")
     test.set_defaults(function=run_selftest)
-    return parser.parse_args()
+    return parser.parse_args(arguments(parser))
+
+
+def arguments(parser: Parser) -> list[str]:
+    """Those of the command line, and for `run` those of FROSTLITE_OPTIONS, which no child process inherits."""
+    given = sys.argv[1:]
+    if given[:1] != ["run"]:
+        return given
+    try:
+        return given + shlex.split(os.environ.pop("FROSTLITE_OPTIONS", ""))
+    except ValueError as error:
+        parser.error(f"FROSTLITE_OPTIONS: {error}")
 
 
 def model_options(count: str | None = None) -> Parser:

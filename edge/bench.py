@@ -29,7 +29,7 @@ from edge.errors import UserError
 from edge.overlay import annotate
 from edge.pattern import draw
 from edge.preview import encode
-from edge.sources import Mode, open_source
+from edge.sources import Mode, open_source, without_credentials
 
 _WARM_UP = 5  # frames before the clock runs
 _COLD_STARTS = 3
@@ -83,7 +83,7 @@ def measure(file: ModelFile, options: Namespace) -> dict[str, Any]:
         "scheme": file.spec.scheme if file.spec else "",
         "runtime": runtime,
         "runtime_version": version,
-        "source": options.source or "640x480 pattern",
+        "source": without_credentials(options.source or "640x480 pattern"),
         "frames": options.frames,
         "invoke_ms_by_threads": threads,
         "threads": best,
@@ -129,7 +129,7 @@ def _stages(classifier: Classifier, source: str | None, count: int) -> dict[str,
                 spent.setdefault(name, []).append(value)
         before = time.perf_counter()
     if not spent:
-        raise UserError(f"--source: {source}: expected more than {_WARM_UP} frames")
+        raise UserError(f"--source: {without_credentials(source or '')}: expected more than {_WARM_UP} frames")
     return {name: _percentiles(values) for name, values in spent.items()}
 
 
@@ -149,7 +149,7 @@ def _images(source: str | None, count: int) -> Iterator[np.ndarray]:
         finally:
             opened.close()
         if left == before:
-            raise UserError(f"--source: {source}: expected frames, found none")
+            raise UserError(f"--source: {without_credentials(source)}: expected frames, found none")
 
 
 def _cold(file: ModelFile, image: np.ndarray, runtime: str | None) -> tuple[float | None, float | None]:

@@ -43,7 +43,7 @@ class Live(Source):
     """A live source: a thread reads all the time and keeps only the newest frame, for drivers queue old ones.
 
     That it opens at all is tried at once, so that a wrong name is an error. A source that fails or goes silent later
-    is opened again, with a growing pause, for ever.
+    is opened again, for ever, with a pause that grows until a frame comes: some that are broken still open.
     """
 
     live = True
@@ -56,6 +56,7 @@ class Live(Source):
         self._grabber: Grabber | None = self._open()
         self.mode = self._grabber.mode
         self.reopened = 0
+        self._pause = _FIRST_PAUSE
         self._tell = tell or (lambda line: print(f"{self.name}: {line}", file=sys.stderr, flush=True))
         self._newest: Frame | None = None
         self._fresh = threading.Condition()
@@ -72,15 +73,13 @@ class Live(Source):
                     return
                 assert self._grabber is not None
                 index = self._read(self._grabber, index)
-                self._grabber.close()
-                self._grabber = None
+                self._let_go()
                 if not self._stop.is_set():
                     self._tell("lost; opening it again")
         except EndOfSource:
             pass
         finally:
-            if self._grabber is not None:
-                self._grabber.close()
+            self._let_go()
             with self._fresh:
                 self._ended = True
                 self._fresh.notify()
@@ -91,7 +90,9 @@ class Live(Source):
         while not self._stop.is_set():
             try:
                 image = grabber.read()
-            except (cv2.error, OSError, RuntimeError, ValueError):
+            except EndOfSource:
+                raise
+            except Exception:  # whatever a driver raises, the source is lost and may return
                 return index
             now = time.monotonic()
             if image is not None:
@@ -99,20 +100,25 @@ class Live(Source):
                     self.dropped += self._newest is not None
                     self._newest = Frame(image, index, self.name, now)
                     self._fresh.notify()
-                index, last = index + 1, now
+                index, last, self._pause = index + 1, now, _FIRST_PAUSE
             elif now - last > SILENCE:
                 return index
             else:
                 self._stop.wait(0.02)
         return index
 
+    def _let_go(self) -> None:
+        grabber, self._grabber = self._grabber, None
+        with contextlib.suppress(Exception):  # a driver that cannot close a lost camera may still open it again
+            if grabber is not None:
+                grabber.close()
+
     def _reopen(self) -> bool:
-        pause = _FIRST_PAUSE
-        while not self._stop.wait(pause):
+        while not self._stop.wait(self._pause):
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             try:
                 self._grabber = self._open()
-            except (UserError, cv2.error, OSError, RuntimeError, ValueError):
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            except Exception:  # not there yet
                 continue
             self.mode = self._grabber.mode
             self.reopened += 1
@@ -140,10 +146,11 @@ class EndOfSource(Exception):
 
 
 class Kernel:
-    """A camera that the kernel knows as /dev/videoN, through Video4Linux."""
+    """A camera that the kernel knows as /dev/videoN, through Video4Linux; other names are links to that."""
 
     def __init__(self, text: str, mode: Mode) -> None:
         device = f"/dev/video{text}" if text.isdigit() else text
+        self._node = Path(device).resolve()
         # MJPG before the size: raw frames of a USB camera do not fit through the bus at full rate.
         settings = (
             (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*(mode.fourcc or "MJPG"))),
@@ -151,7 +158,7 @@ class Kernel:
             (cv2.CAP_PROP_FRAME_HEIGHT, mode.height),
             (cv2.CAP_PROP_FPS, mode.fps),
         )
-        self._capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+        self._capture = cv2.VideoCapture(str(self._node), cv2.CAP_V4L2)
         for key, value in settings:
             if value is not None:
                 self._capture.set(key, value)
@@ -161,6 +168,8 @@ class Kernel:
 
     def read(self) -> np.ndarray | None:
         found, image = self._capture.read()
+        if not found and not self._node.exists():
+            raise OSError("it was unplugged")  # at once: while it is held, the kernel does not give its number again
         return image if found else None
 
     def close(self) -> None:

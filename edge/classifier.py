@@ -82,9 +82,11 @@ class Classifier:
             self.interpreter = Interpreter(file.graph, threads, runtime)
         except UserError as error:
             raise UserError(f"{file.path}: {error}") from error
+        outputs = len(self.spec.labels)
+        self._binary = outputs == 2 and self.interpreter.output_shape == (1, 1)
         for name, expected, found in (
             ("input", (1, *self.spec.size, 3), self.interpreter.input_shape),
-            ("output", (1, len(self.spec.labels)), self.interpreter.output_shape),
+            ("output", (1, 1 if self._binary else outputs), self.interpreter.output_shape),
         ):
             if expected != found:
                 raise UserError(f"{file.path}: by its contract its {name} is {expected}, found {found}")
@@ -132,8 +134,12 @@ class Classifier:
         self.close()
 
     def _finish(self, output: np.ndarray) -> np.ndarray:
+        """Scores, float32 (labels,), of an output, float32 (1, labels), or (1, 1) of the second of two labels."""
         scores = output[0]
-        if self.spec.output == "logits":
+        logits = self.spec.output == "logits"
+        if self._binary:  # a sigmoid p stands for 1 - p and p; its logit z for the logits 0 and z
+            scores = np.concatenate([np.zeros_like(scores) if logits else 1 - scores, scores])
+        if logits:
             scores = np.exp((scores - scores.max()) / np.float32(self.spec.temperature))
         total = scores.sum()
         return scores / total if total > 0 else np.full_like(scores, 1 / len(scores))

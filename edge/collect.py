@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.classifier import UNKNOWN, Classifier
+from edge.classifier import Classifier
 from edge.errors import UserError
 from edge.files import nearly_full, unused, whole
 from edge.sinks import Ended, Moment, Sink
@@ -110,7 +110,7 @@ class Uncertain(Sink):
 
     def write(self, moment: Moment) -> None:
         now, top = time.monotonic(), moment.result.top
-        sure = moment.result.label != UNKNOWN and (len(top) < 2 or top[0][1] - top[1][1] >= MARGIN)
+        sure = moment.result.label == top[0][0] and (len(top) < 2 or top[0][1] - top[1][1] >= MARGIN)
         if sure or now < self._next:
             return
         self._next = now + self.every

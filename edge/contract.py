@@ -94,7 +94,7 @@ class ModelSpec:
             raise ValueError(f"expected a JSON object, found {type(values).__name__}")
         try:
             return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:  # OverflowError: numbers that JSON has and a float has not
             raise ValueError(str(error)) from error
 
 
@@ -122,11 +122,10 @@ def read_model(path: str | Path) -> ModelFile:
         UserError: if it is missing, is no TFLite flatbuffer, is damaged, or its contract does not hold.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: expected a .tflite model, found {'a folder' if path.is_dir() else 'nothing'}")
-    if path.stat().st_size > MAX_MODEL_BYTES:
-        raise UserError(f"{path}: expected a model of at most {MAX_MODEL_BYTES >> 20} MiB")
-    data = path.read_bytes()
+    try:
+        data = _read(path)
+    except OSError as error:
+        raise UserError(f"{path}: expected a .tflite model that can be read, found: {error.strerror}") from error
     if data[4:8] != b"TFL3":
         raise UserError(f"{path}: expected a TFLite model (TFL3 at byte 4), found {data[4:8]!r}")
     try:
@@ -146,6 +145,14 @@ def read_model(path: str | Path) -> ModelFile:
             f"{path}: damaged or changed: expected a graph with SHA-256 {spec.graph_sha256 or 'unknown'}, found {found}"
         )
     return ModelFile(path, graph, spec, files)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise UserError(f"{path}: expected a .tflite model, found {'a folder' if path.is_dir() else 'nothing'}")
+    if path.stat().st_size > MAX_MODEL_BYTES:
+        raise UserError(f"{path}: expected a model of at most {MAX_MODEL_BYTES >> 20} MiB")
+    return path.read_bytes()
 
 
 def _associated_files(data: bytes) -> tuple[int, dict[str, bytes]]:

@@ -67,6 +67,14 @@ def adopt(
     shape = graph.input_shape
     if len(shape) != 4 or shape[3] != 3 or graph.input_type not in _TYPES.values():
         raise UserError(f"{file.path}: expected an input (1, height, width, 3), found {shape} {graph.input_type}")
+    if graph.activation == _LOGISTIC and graph.outputs > 1:
+        raise UserError(
+            f"{file.path}: {graph.outputs} sigmoids at the end, each of which answers for itself (several labels may "
+            "hold at once): expected a softmax, or one sigmoid for two labels"
+        )
+    if graph.activation == _SOFTMAX and graph.outputs == 1:
+        raise UserError(f"{file.path}: a softmax over one output says 1 of every picture: expected two outputs or more")
+    expected = 2 if graph.outputs == 1 else graph.outputs  # one sigmoid: of the second label, against the first
     notes = []
     if labels is not None:
         try:
@@ -77,14 +85,17 @@ def adopt(
         names = [name for name in graph.label_files if name in file.files]
         names = names or [name for name in file.files if name.endswith(".txt")]
         if len(names) != 1:
-            raise UserError(f"{file.path}: it does not say its labels: give --labels FILE with {graph.outputs} lines")
+            raise UserError(f"{file.path}: it does not say its labels: give --labels FILE with {expected} lines")
         text = file.files[names[0]]
     lines = clean_labels(text.decode("utf-8-sig", "replace"))
-    if len(lines) + 1 == graph.outputs:
+    if len(lines) + 1 == graph.outputs > 1:
         lines = ["background", *lines]
         notes.append("one output more than labels: the first is taken for the background")
-    if len(lines) != graph.outputs:
-        raise UserError(f"{file.path}: expected {graph.outputs} labels, one an output, found {len(lines)}")
+    if len(lines) != expected:
+        meaning = "for its one output: first the negative, then the positive" if graph.outputs == 1 else "one an output"
+        raise UserError(f"{file.path}: expected {expected} labels, {meaning}, found {len(lines)}")
+    if graph.outputs == 1:
+        notes.append(f"one output: its score is that of {lines[1]}, the rest to 1 that of {lines[0]}")
     mean, std = tuple(mean) or graph.mean, tuple(std) or graph.std
     if not (mean and std) and graph.input_type != "float32":
         scale = graph.scale or 1.0

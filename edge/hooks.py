@@ -11,7 +11,7 @@ from argparse import Namespace
 from edge.classifier import Classifier
 from edge.errors import UserError
 from edge.sinks import Moment, Sink, as_event
-from edge.sources import Source, split_address, without_credentials
+from edge.sources import Source, split_address
 
 _PAUSES = (1.0, 3.0)  # seconds before the second and third attempt
 _TIMEOUT = 5.0  # seconds for one request
@@ -33,14 +33,15 @@ class WebHook(Sink):
 
     def __init__(self, url: str) -> None:
         parts = split_address("--webhook", url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"--webhook: expected http://… or https://…, found {without_credentials(url)}")
+        self._name = f"{parts.scheme}://{parts.hostname}"  # as it may be printed: keys stand in the path
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
+            raise UserError(f"--webhook: expected http://… or https://… without spaces, found {self._name}/…")
         if parts.username or parts.password:
             raise UserError("--webhook: expected an address without user and password; put a key into its path")
         self.url, self._gone = url, False
 
     def write(self, moment: Moment) -> None:
-        from urllib.error import URLError
+        from http.client import HTTPException
         from urllib.request import Request, urlopen
 
         request = Request(self.url, json.dumps(as_event(moment)).encode(), {"Content-Type": "application/json"})
@@ -50,11 +51,11 @@ class WebHook(Sink):
                     response.read(1024)
                 self._gone = False
                 return
-            except (URLError, OSError, ValueError) as error:
+            except (OSError, HTTPException, ValueError) as error:
                 reason = error
                 time.sleep(pause)
         self._gone = True
-        raise OSError(f"{without_credentials(self.url)} did not take an event: {reason}")
+        raise OSError(f"{self._name} did not take an event: {reason}")
 
 
 class Command(Sink):

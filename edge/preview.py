@@ -3,6 +3,7 @@
 One thread encodes each picture once, at a modest rate and only while somebody looks; `edge.server` hands it out.
 """
 
+import os
 import sys
 import threading
 import time
@@ -78,6 +79,7 @@ class Preview(Sink):
             "source": source, "labels": labels[:1000], "label": label, "unknown": UNKNOWN, "model": model,
             "classifies": bool(model),
         }  # fmt: skip
+        self.shown.jpeg = encode(np.full((90, 160, 3), 48, np.uint8))  # for viewers who come before the first frame
         self.newest: Moment | None = None
         self.image: np.ndarray | None = None
         self.frames = 0
@@ -93,7 +95,10 @@ class Preview(Sink):
         self.port = self._server.server_address[1]
         name = f"[{host}]" if ":" in host else host
         self.link = f"http://{name}:{self.port}/" + (f"?token={self.token}" if self.token else "")
-        print(f"preview: {self.link}", file=sys.stderr, flush=True)
+        # Who has set the token knows it, and it is not for the journal of a service.
+        known = self.token and self.token == os.environ.get("FROSTLITE_TOKEN")
+        told = f"{self.link.partition('?')[0]} with the token of FROSTLITE_TOKEN" if known else self.link
+        print(f"preview: {told}", file=sys.stderr, flush=True)
         self._encoder = threading.Thread(target=self._encode, name="encoder", daemon=True)
         self._encoder.start()
 

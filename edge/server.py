@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from edge.errors import UserError
 
 _VIEWERS = 24  # connections at a time
 _STALLED = 10.0  # seconds after which a connection that takes nothing is closed
+_AGAIN = 5.0  # seconds without a new picture after which the last one is sent again
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -101,6 +103,18 @@ class Handler(BaseHTTPRequestHandler):
     timeout = _STALLED
     server_version, sys_version = "FrostLite", ""
 
+    def parse_request(self) -> bool:
+        """Read request line and headers; one with a broken address in them is answered at once."""
+        if not super().parse_request():
+            return False
+        try:
+            for address in (self.path, f"//{self.headers.get('Host', '')}", self.headers.get("Origin", "")):
+                urlsplit(address)
+        except ValueError:
+            self._answer(400, b"expected an address")
+            return False
+        return True
+
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         if not self._admit(parse_qs(address.query)):
@@ -170,18 +184,21 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _pictures(self) -> None:
-        """JPEG after JPEG, always the newest (multipart/x-mixed-replace)."""
+        """JPEG after JPEG, always the newest (multipart/x-mixed-replace).
+
+        While no new one comes the last is sent again: only writing shows that a viewer is gone.
+        """
         self._stream("multipart/x-mixed-replace; boundary=frame")
-        shown, sent = self.page.shown, 0
+        shown, sent, last = self.page.shown, 0, time.monotonic()
         with self.page.looking():
             while not self.page.is_stopping():
                 with shown.fresh:
                     shown.fresh.wait(1.0)
                     jpeg, number = shown.jpeg, shown.jpegs
-                if jpeg and number != sent:
+                if jpeg and (number != sent or time.monotonic() - last > _AGAIN):
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     self.wfile.write(head.encode() + jpeg + b"\r\n")
-                    sent = number
+                    sent, last = number, time.monotonic()
 
     def _states(self) -> None:
         """States and changes as server-sent events."""

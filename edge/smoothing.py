@@ -84,21 +84,22 @@ class Stable:
     def __init__(self, labels: tuple[str, ...], threshold: float, hysteresis: float) -> None:
         self.labels, self.threshold, self.hysteresis = labels, threshold, hysteresis
         self.label = ""
+        self._place: int | None = None  # of the stable label; a name would not tell a class "unknown" from no answer
 
     def update(self, scores: np.ndarray) -> Event | None:
         """Take the scores of one frame, float32 (labels,); an event if the stable label changed."""
         best = int(scores.argmax())
-        label = self.labels[best] if scores[best] >= self.threshold else UNKNOWN
-        if self.label in self.labels and label != self.label:
-            own = float(scores[self.labels.index(self.label)])
-            if label == UNKNOWN:
-                stays = own >= self.threshold - self.hysteresis
-            else:
-                stays = float(scores[best]) < own + self.hysteresis
+        top = float(scores[best])
+        place = best if top >= self.threshold else None
+        if self._place is not None and place != self._place:
+            own = float(scores[self._place])
+            stays = own >= self.threshold - self.hysteresis if place is None else top < own + self.hysteresis
             if stays:
                 return None
+        self._place = place
+        label = UNKNOWN if place is None else self.labels[place]
         if label == self.label:
             return None
-        event = Event(self.label, label, float(scores[best]))
+        event = Event(self.label, label, top)
         self.label = label
         return event

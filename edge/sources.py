@@ -1,6 +1,7 @@
 """Where frames come from: one grammar, one table. A file gives every frame, a live source always the newest.
 
 0, /dev/video2               a camera that the kernel knows (USB)
+/dev/v4l/by-id/…             the same by a name that stays (also by-path); looked up at every opening
 picamera2, picamera2:1       a ribbon-cable camera of a Raspberry Pi
 rtsp://…, http://…           a network camera
 -                            JPEGs on standard input: rpicam-vid -t 0 --codec mjpeg -o - | python -m edge run …
@@ -167,7 +168,7 @@ def _live(name: str) -> Callable[[str, Mode], Source]:
 
 # The first that matches opens it.
 SOURCES: tuple[tuple[Callable[[str], object], Callable[[str, Mode], Source]], ...] = (
-    (re.compile(r"\d+|/dev/video\d+").fullmatch, _live("Kernel")),
+    (re.compile(r"\d+|/dev/video\d+|/dev/v4l/by-(id|path)/.+").fullmatch, _live("Kernel")),
     (re.compile(r"picamera2(:\d+)?").fullmatch, _live("Ribbon")),
     (re.compile(r"(?i)(rtsps?|https?)://.+").fullmatch, _live("Network")),
     (re.compile(r"-").fullmatch, _live("StandardInput")),
@@ -186,13 +187,30 @@ def open_source(text: str, mode: Mode | None = None) -> Source:
     Raises:
         UserError: if there is nothing of that name, or it does not open.
     """
-    return next(opener for matches, opener in SOURCES if matches(text))(text, mode or Mode())
+    try:
+        return next(opener for matches, opener in SOURCES if matches(text))(text, mode or Mode())
+    except OSError as error:  # too long a name, a folder that is closed to us
+        raise UserError(f"--source: {without_credentials(text)}: {error.strerror or error}") from error
+
+
+# In a path, as many cheap cameras want it: /user=admin_password=secret_channel=1.sdp
+_SECRET = re.compile(r"((?:user|usr|pass|pwd|psw|key|token)\w*?=).*?(?=[_&;,/][a-z]+=|$)", re.IGNORECASE | re.DOTALL)
 
 
 def without_credentials(address: str) -> str:
-    """An address as it may be printed: user, password and query, where keys are passed, replaced by stars."""
-    address = re.sub(r"(?<=://)[^/?#]*@", "***@", address)
-    return re.sub(r"[?#].*", "?***", address, flags=re.DOTALL) if "://" in address else address
+    """An address as it may be printed: user, password and query, where keys are passed, replaced by stars.
+
+    Passwords may hold / ? # and @, so all before the last @ goes. Where that may as well be the @ of a parameter, what
+    follows may be secret too, and only the scheme stays.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        return address
+    secret, at, rest = rest.rpartition("@")
+    if re.search(r"[/?#].*=", secret, re.DOTALL):
+        return f"{scheme}://***"
+    rest = _SECRET.sub(r"\1***", re.sub(r"[?#].*", "?***", rest, flags=re.DOTALL))
+    return f"{scheme}://***@{rest}" if at else f"{scheme}://{rest}"
 
 
 def split_address(flag: str, address: str) -> SplitResult:

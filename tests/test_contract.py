@@ -65,6 +65,22 @@ def test_newer_files_may_say_more() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", "[1e400, 1]"),  # infinite, as JSON reads it
+        ("mean", f"[{10**400}, 0, 0]"),  # whole, and more than a float can hold
+        ("temperature", f"{10**400}"),
+        ("threshold", f"{10**400}"),
+        ("size", "null"),
+    ],
+)
+def test_numbers_beyond_a_float_are_refused(name: str, value: str) -> None:
+    text = json.dumps({**asdict(SPEC), name: "HERE"}).replace('"HERE"', value)
+    with pytest.raises(ValueError, match=r"."):
+        ModelSpec.from_json(text)
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"labels": ()}, "labels"),  # none
@@ -117,3 +133,12 @@ def test_missing_files_and_folders_are_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "none.tflite", tmp_path):
         with pytest.raises(UserError, match=r"expected a \.tflite model"):
             read_model(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("/proc/self/mem", "Input/output error"), ("x" * 5000, "File name too long")],  # whoever reads them
+)
+def test_what_cannot_be_read_is_one_line(path: str, reason: str) -> None:
+    with pytest.raises(UserError, match=rf"^{path}: .*{reason}$"):
+        read_model(path)

@@ -54,6 +54,19 @@ def test_a_hung_camera_restarts_it(unit: Path):
     assert 10 <= int(settings["WatchdogSec"]) <= 60
 
 
+def test_no_password_is_an_argument():
+    """The options of the service come by its environment: everybody may read arguments, in ps and systemctl status."""
+    text = UNIT.read_text()
+    assert re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE) == ["@HOME@/frostlite run"]
+    assert "EnvironmentFile=@HOME@/frostlite.conf" in text
+    assert "FROSTLITE_OPTIONS=" in (UNIT.parent / "frostlite.conf").read_text()
+
+
+def test_the_page_can_ask_whether_the_pi_throttles_itself():
+    """The devices of `vcgencmd get_throttled`: the first one, and its name since Linux 6.6."""
+    assert {"/dev/vcio rw", "/dev/vcio_gencmd rw"} <= set(re.findall(r"^DeviceAllow=(.*)$", UNIT.read_text(), re.M))
+
+
 def test_monitoring_names_metrics_that_exist():
     """Every metric of the alerts and the dashboard is one that /metrics tells."""
     source = (ROOT / "edge" / "metrics.py").read_text()

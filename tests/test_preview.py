@@ -18,6 +18,7 @@ import pytest
 from device import edge, flat, free_port, wait_for
 from test_sinks import moment
 
+from edge import server
 from edge.access import make_token, parse_address
 from edge.collect import SaveFolder
 from edge.errors import UserError
@@ -91,6 +92,43 @@ def test_beyond_this_machine_only_with_the_token(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
+    "request_",
+    [
+        "GET http://[ HTTP/1.1\r\nHost: localhost",
+        "GET / HTTP/1.1\r\nHost: [",
+        "POST http://[ HTTP/1.1\r\nHost: localhost",
+        "POST /save HTTP/1.1\r\nHost: localhost\r\nOrigin: http://[",
+    ],
+)
+@pytest.mark.parametrize("address", ["0", "0.0.0.0:0"])
+def test_broken_addresses_are_answered(
+    address: str, request_: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page = Preview(address, "cam", SaveFolder(tmp_path), labels=("a",), model=[])
+    try:
+        with socket.create_connection(("127.0.0.1", page.port), timeout=10) as viewer:
+            viewer.sendall(request_.encode() + b"\r\n\r\n")
+            assert b" 400 " in viewer.recv(1024).splitlines()[0]
+    finally:
+        page.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("token", "shown"), [("geheim", False), ("", True)])
+def test_a_token_that_the_user_set_is_not_printed(
+    token: str, shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fresh one is printed, for nobody knows it; the other would stand in the journal."""
+    monkeypatch.setenv("FROSTLITE_TOKEN", token)
+    page = Preview("0.0.0.0:0", "cam", SaveFolder(tmp_path), labels=("a",), model=[])
+    page.close()
+    line = capsys.readouterr().err
+    assert f"http://0.0.0.0:{page.port}/" in line
+    assert (page.token in line) is shown
+    assert ("FROSTLITE_TOKEN" in line) is not shown
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("8080", ("127.0.0.1", 8080)),  # this machine only
@@ -157,6 +195,32 @@ def test_too_many_viewers_are_turned_away(preview: Preview) -> None:
         ask(preview.port, "/")
     for viewer in viewers:
         viewer.close()
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_viewers_that_leave_are_noticed_without_new_pictures(
+    frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera that is away, and 24 viewers that gave up waiting: the next one still gets in."""
+    monkeypatch.setattr(server, "_AGAIN", 0.5)
+    page = Preview("0", "cam", SaveFolder(tmp_path), labels=("a",), model=[])
+    try:
+        for _ in range(frames):
+            page.show(flat(1, 2))
+        viewers = [ask(page.port, "/stream.mjpg") for _ in range(24)]
+        assert b"Content-Type: image/jpeg" in viewers[0].read(60)
+        for viewer in viewers:
+            viewer.close()
+
+        def let_in() -> bool:
+            try:
+                return ask(page.port, "/").status == 200
+            except (http.client.RemoteDisconnected, ConnectionError):
+                return False
+
+        wait_for(let_in, 10)
+    finally:
+        page.close()
 
 
 FLAGS = """headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking

@@ -51,3 +51,10 @@ def test_events_come_when_the_stable_label_changes(frames: list[float], expected
     events = [event for frame in frames if (event := stable.update(scores(frame, 1 - frame)))]
     assert [event.label for event in events] == expected
     assert [event.previous for event in events] == ["", *expected[:-1]]
+
+
+def test_a_class_may_be_named_unknown() -> None:
+    """It becomes stable by its lead as any other, and holds against frames without an answer."""
+    stable = Stable(("cat", "unknown"), threshold=0.2, hysteresis=0.1)
+    events = [stable.update(scores(*frame)) for frame in ((0.9, 0.1), (0.25, 0.75), (0.5, 0.5), (0.9, 0.1))]
+    assert [event and event.label for event in events] == ["cat", "unknown", None, "cat"]

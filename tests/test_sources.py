@@ -33,7 +33,19 @@ from edge.view import make_view, parse_region
         ("rtsp://bob:secret@cam.local/1", "rtsp://***@cam.local/1"),  # user and password
         ("http://cam/video?user=bob&pwd=secret", "http://cam/video?***"),  # keys in the query
         ("rtsp://b:s@e:cret@cam/x", "rtsp://***@cam/x"),  # an @ within the password
+        ("rtsp://user:pa/ss@host/x", "rtsp://***@host/x"),  # a / within the password
+        ("rtsp://user:pa#ss@host/x", "rtsp://***@host/x"),  # a #
+        ("rtsp://user:pa?s/s@host/x?k=v", "rtsp://***@host/x?***"),  # a ?, and a query besides
+        ("rtsp://user:cGE=@host/x", "rtsp://***@host/x"),  # a =
+        ("http://cam/video?user=bob@home&pwd=secret", "http://***"),  # an @ within the query
+        ("rtsp://cam/user=bob_password=se@cret", "rtsp://***"),  # or in the path
+        (
+            "rtsp://cam:554/user=admin_password=secret_channel=1.sdp",
+            "rtsp://cam:554/user=***_password=***_channel=1.sdp",
+        ),
+        ("http://cam/Username=bob&Pwd=se/cret", "http://cam/Username=***&Pwd=***"),
         ("rtsp://cam.local:554/1", "rtsp://cam.local:554/1"),  # nothing to hide
+        ("rtsp://cam/channel=1_stream=0.sdp", "rtsp://cam/channel=1_stream=0.sdp"),
         ("/data/what?.jpg", "/data/what?.jpg"),  # a file name is no address
     ],
 )
@@ -56,6 +68,93 @@ def test_what_does_not_open_is_one_line(source: str, words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
         open_source(source)
     assert "secret" not in str(caught.value)
+
+
+def test_a_camera_by_a_name_that_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The link is followed at every opening: after a replug it leads to another number."""
+    opened = []
+
+    class Capture:
+        def __init__(self, name: str, backend: int) -> None:
+            opened.append(Path(name).name)
+
+        def isOpened(self) -> bool:
+            return True
+
+        def set(self, key: int, value: float) -> None:
+            pass
+
+        def get(self, key: int) -> float:
+            return 0
+
+        def read(self) -> tuple[bool, None]:
+            return False, None
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    link = tmp_path / "usb-camera-index0"
+    for number in (0, 1):
+        node = tmp_path / f"video{number}"
+        node.touch()
+        link.unlink(missing_ok=True)
+        link.symlink_to(node)
+        camera = cameras.Kernel(str(link), Mode())
+        assert camera.read() is None  # no frame yet
+        node.unlink()
+        with pytest.raises(OSError, match="unplugged"):  # at once, not after a silence
+            camera.read()
+    assert opened == ["video0", "video1"]
+    monkeypatch.setattr(Capture, "isOpened", lambda self: False)
+    for kind in ("id", "path"):
+        with pytest.raises(UserError, match=f"expected a camera at /dev/v4l/by-{kind}/usb-x"):
+            open_source(f"/dev/v4l/by-{kind}/usb-x")
+
+
+class Flaky:
+    """Opens always; `read` gives a frame, or raises what is next in the list. `close` fails too."""
+
+    def __init__(self, reads: list[object]) -> None:
+        self.mode = Mode()
+        self.reads = reads
+        self.opened: list[float] = []
+
+    def __call__(self, text: str, mode: Mode) -> "Flaky":
+        self.opened.append(time.monotonic())
+        return self
+
+    def read(self) -> np.ndarray:
+        item = self.reads.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        return flat(1, 2)
+
+    def close(self) -> None:
+        raise RuntimeError("the driver is gone")
+
+
+def frames_of(source: cameras.Live) -> int:
+    """How many frames came until it ended; an AssertionError if it never ends."""
+    count, end = 0, time.monotonic() + 15
+    for frame in source:
+        count += frame is not None
+        assert time.monotonic() < end
+    return count
+
+
+def test_whatever_a_camera_raises_it_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cameras, "_FIRST_PAUSE", 0.01)
+    camera = Flaky([KeyError("x"), 1, AttributeError("y"), 1, cv2.error("z"), 1, cameras.EndOfSource()])
+    source = cameras.Live(camera, "cam", Mode(), lambda line: None)  # type: ignore[arg-type]
+    assert frames_of(source) >= 1
+    assert camera.reads == []
+    assert source.reopened == 3
+
+
+def test_the_pause_grows_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cameras, "_FIRST_PAUSE", 0.1)
+    camera = Flaky([OSError(), OSError(), OSError(), 1, OSError(), cameras.EndOfSource()])
+    source = cameras.Live(camera, "cam", Mode(), lambda line: None)  # type: ignore[arg-type]
+    assert frames_of(source) == 1
+    assert np.diff(camera.opened) == pytest.approx([0.1, 0.2, 0.4, 0.1], abs=0.08)
 
 
 def test_a_raspberry_pi_is_told_of_ribbon_cameras(tmp_path: Path) -> None:

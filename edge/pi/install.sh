@@ -33,8 +33,11 @@ as_root() {
   fi
 }
 
+# on_disk: what was written is there after a power cut too. A name that says "complete" must not come before it.
+on_disk() { sync -f "$home"; }
+
 # point LINK VERSION: in one step, so that there is no moment without a version.
-point() { ln -sfn "versions/$2" "$home/.$1" && mv -fT "$home/.$1" "$home/$1"; }
+point() { on_disk && ln -sfn "versions/$2" "$home/.$1" && mv -fT "$home/.$1" "$home/$1"; }
 
 check() {
   say "this machine:"
@@ -81,6 +84,7 @@ install_version() { # unpacks this bundle to versions/$version unless it is ther
   rm -rf "$home/versions/.new"
   mkdir "$home/versions/.new"
   (cd "$bundle" && tar cf - --exclude=./wheels --exclude=__pycache__ .) | tar xf - -C "$home/versions/.new"
+  on_disk
   mv "$home/versions/.new" "$home/versions/$version"
 }
 
@@ -96,6 +100,7 @@ install_packages() { # makes venvs/$venv unless it is complete
     [ -d "$bundle/wheels" ] && from=(--no-index --find-links "$bundle/wheels")
     "$path/bin/python" -m pip install -q --disable-pip-version-check --no-deps --ignore-installed "${from[@]}" -r "$bundle/$requirements" ||
       fail "pip could not install $requirements; without a network: make bundle WHEELS=1"
+    on_disk
     touch "$path/complete"
   fi
   local link=$home/versions/$version/venv
