@@ -117,13 +117,12 @@ def _shift(validation: Answers, train: Answers, balance: bool) -> np.ndarray:
     none = np.zeros(labels)
     if not counts.all():
         return none
+    target = np.eye(labels)[truth]
     weights = (pictures / (labels * counts))[truth] if balance else np.ones(pictures)
 
     def loss(shift: np.ndarray) -> tuple[float, np.ndarray]:
         scores = _softmax(logits + shift)
-        slope = scores.copy()
-        slope[np.arange(pictures), truth] -= 1
-        return _loss(scores, truth, weights), (weights[:, None] * slope).mean(axis=0)
+        return _loss(scores, truth, weights), (weights[:, None] * (scores - target)).mean(axis=0)
 
     def right_in_training(shift: np.ndarray) -> float:
         own = slice(len(validation[1]), None)
