@@ -32,11 +32,11 @@ from packaging.tags import cpython_tags
 from packaging.utils import parse_wheel_filename
 
 from convert.parity import device_runtimes
-from edge.classifier import Classifier
 from edge.cli import Parser, run_command
 from edge.errors import UserError
 from edge.files import whole
-from edge.interpreter import load_runtime
+from edge.model.classifier import Classifier
+from edge.model.interpreter import load_runtime
 from edge.pictures import SUFFIXES, read_picture
 from edge.selftest import EXPECTED, FOLDER, MODEL, measure
 

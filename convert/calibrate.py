@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import FLOAT32, lookup_table, prepare
 from edge.pictures import SUFFIXES, read_picture
-from edge.preprocess import FLOAT32, lookup_table, prepare
 from train.dataset import Picture
 from train.progress import progress
 

@@ -16,10 +16,10 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from edge.classifier import Classifier
 from edge.cli import run_command
+from edge.model.classifier import Classifier
+from edge.model.preprocess import prepare
 from edge.pictures import read_picture
-from edge.preprocess import prepare
 
 _INVOCATIONS = 20, 200  # at least, and at most
 _SECONDS = 3.0  # enough of it, between the two

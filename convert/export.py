@@ -13,7 +13,7 @@ import numpy as np
 from convert.calibrate import samples
 from convert.metadata import add_metadata
 from convert.schemes import SCHEMES, Samples
-from edge.contract import ModelSpec, append_files
+from edge.model.contract import ModelSpec, append_files
 from edge.quiet import quiet
 from train.augment import Augmentation
 from train.dataset import Picture

@@ -10,7 +10,7 @@ import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from edge.contract import LABELS_FILE, ModelSpec
+from edge.model.contract import LABELS_FILE, ModelSpec
 
 # Table to its fields in the order of the schema: name and kind. "[x]" is a vector, "|" a union (which takes two
 # places), and a name of this table another table. Fields at the end that are never written are left out.

@@ -8,8 +8,8 @@ from typing import Any
 
 import h5py
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.contract import ModelSpec
 from edge.quiet import quiet
 from train.dataset import load_dataset
 from train.keras import keras, layers, tf

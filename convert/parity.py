@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convert.stats import compare, verdict
-from edge.interpreter import RUNTIMES
+from edge.model.interpreter import RUNTIMES
 from train.dataset import Picture
 from train.progress import progress, waiting
 from train.rundir import Run

@@ -7,10 +7,10 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from edge.contract import ModelSpec
-from edge.interpreter import Interpreter
+from edge.model.contract import ModelSpec
+from edge.model.interpreter import Interpreter
+from edge.model.preprocess import prepare
 from edge.pictures import read_picture
-from edge.preprocess import prepare
 from train.dataset import Picture
 
 

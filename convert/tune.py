@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow_model_optimization as tfmot
 
 from convert.calibrate import samples
-from edge.preprocess import FLOAT32, lookup_table, prepare
+from edge.model.preprocess import FLOAT32, lookup_table, prepare
 from edge.quiet import quiet
 from train.augment import views
 from train.cache import cache_folder, locked

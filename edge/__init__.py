@@ -14,8 +14,8 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-from edge.classifier import Classifier, Result
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.classifier import Classifier, Result
+from edge.model.contract import ModelSpec
 
 __all__ = ["Classifier", "ModelSpec", "Result", "UserError"]

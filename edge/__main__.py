@@ -21,7 +21,7 @@ from typing import Any
 
 from edge.cli import Parser, number, run_command
 from edge.errors import UserError
-from edge.sinks import SINKS
+from edge.sinks.table import SINKS
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -141,7 +141,7 @@ def classify_options() -> Parser:
 
 
 def camera_options() -> Parser:
-    from edge.view import parse_region
+    from edge.sources.view import parse_region
 
     parser = Parser(add_help=False)
     parser.add_argument(
@@ -183,7 +183,7 @@ class ListSources(argparse.Action):
     """Like --help: prints and ends, whatever else is missing."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from edge.cameras import list_sources
+        from edge.sources.cameras import list_sources
 
         found = list_sources()
         for camera in found:
@@ -202,7 +202,7 @@ def main() -> int:
 
 def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
     """Read the model; one without a contract gets it from its metadata and the flags."""
-    from edge.contract import read_model
+    from edge.model.contract import read_model
 
     path = path or options.model
     file = read_model(path)
@@ -212,13 +212,13 @@ def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
         if given:
             raise UserError(f"{path}: it says itself what it takes; expected no --{' --'.join(given)}")
         return file
-    from edge.foreign import adopt
+    from edge.model.foreign import adopt
 
     return adopt(file, **given)
 
 
 def open_classifier(options: argparse.Namespace) -> Any:
-    from edge.classifier import Classifier
+    from edge.model.classifier import Classifier
 
     return Classifier(
         open_model(options),
@@ -231,12 +231,14 @@ def open_classifier(options: argparse.Namespace) -> Any:
 
 def run_live(options: argparse.Namespace) -> int:
     from edge.live import run, tell
-    from edge.queued import Queued
-    from edge.sinks import JsonLines, Sink, Terminal
+    from edge.sinks.base import Sink
+    from edge.sinks.queued import Queued
+    from edge.sinks.text import JsonLines, Terminal
+    from edge.sinks.watchdog import watchdogs
     from edge.smoothing import parse_smoothing
-    from edge.sources import Mode, open_source
-    from edge.view import make_view
-    from edge.watchdog import watchdogs
+    from edge.sources.base import Mode
+    from edge.sources.table import open_source
+    from edge.sources.view import make_view
 
     if options.smooth is not None:
         parse_smoothing(options.smooth)  # a wrong flag is told before anything is opened
@@ -273,7 +275,7 @@ def run_live(options: argparse.Namespace) -> int:
 
 def classify_images(options: argparse.Namespace) -> int:
     from edge.pictures import read_picture
-    from edge.sinks import as_json
+    from edge.sinks.base import as_json
 
     failed = 0
     with open_classifier(options) as classifier:

@@ -23,13 +23,14 @@ import cv2
 import numpy as np
 
 from edge.board import describe, temperature, throttling
-from edge.classifier import Classifier
-from edge.contract import ModelFile
 from edge.errors import UserError
-from edge.overlay import annotate
-from edge.pattern import draw
-from edge.preview import encode
-from edge.sources import Mode, open_source, without_credentials
+from edge.model.classifier import Classifier
+from edge.model.contract import ModelFile
+from edge.sinks.overlay import annotate
+from edge.sources.base import Mode, without_credentials
+from edge.sources.pattern import draw
+from edge.sources.table import open_source
+from edge.web.preview import encode
 
 _WARM_UP = 5  # frames before the clock runs
 _COLD_STARTS = 3

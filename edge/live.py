@@ -12,10 +12,10 @@ from types import FrameType
 
 import numpy as np
 
-from edge.classifier import Classifier
-from edge.sinks import Ended, Moment, Sink
+from edge.model.classifier import Classifier
+from edge.sinks.base import Ended, Moment, Sink
 from edge.smoothing import Stable
-from edge.sources import Source
+from edge.sources.base import Source
 
 _WINDOW = 30  # frames over which the rate is told; no memory grows with the number of frames
 HYSTERESIS = 0.1  # how much better a new label must be than the one that stands
@@ -33,7 +33,7 @@ def run(
     """Classify every frame that the source gives and hand it to every sink. Closes source and sinks in any case.
 
     Args:
-        view: what is done to a frame before the model and the viewers see it, see `edge.view`.
+        view: what is done to a frame before the model and the viewers see it, see `edge.sources.view`.
         smooth: what is done to the scores over time, see `edge.smoothing`.
         hysteresis: how much better, 0 to 1, a new label must be than the one that stands.
 

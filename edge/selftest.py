@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.classifier import Classifier
 from edge.errors import UserError
+from edge.model.classifier import Classifier
+from edge.model.preprocess import prepare
 from edge.pictures import read_picture
-from edge.preprocess import prepare
 
 MODEL, FOLDER, EXPECTED = "model.tflite", "selftest", "expected.json"
 # The kernels of an int8 model may round halves to the other side: on blended pictures, where the scores lie close

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.classifier import UNKNOWN
 from edge.errors import UserError
+from edge.model.classifier import UNKNOWN
 
 
 def exponential(weight: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -19,7 +19,7 @@ SIDE = 32
 def make_tiny_model(path: Path) -> None:
     """Mean red against mean blue: a classifier of 32x32 frames whose answer can be computed by hand."""
     from convert.export import package
-    from edge.contract import ModelSpec
+    from edge.model.contract import ModelSpec
     from edge.quiet import quiet
     from train.keras import keras, layers, lite_converter
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.contract import ModelSpec
 from train.augment import Augmentation, affine, parse_augmentation, views
 from train.dataset import Picture
 from train.keras import keras

@@ -8,9 +8,9 @@ import pytest
 import skimage.data
 import sklearn.datasets
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
-from edge.preprocess import prepare
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import prepare
 from train.backbones import build_backbone, lite_checkpoint
 from train.torch_weights import read_checkpoint
 

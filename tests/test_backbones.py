@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
-from edge.preprocess import prepare
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import prepare
 from train.backbones import BACKBONES, build_backbone
 from train.catalogue import cut_points, list_layers, multiply_adds
 from train.keras import keras

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract import ModelSpec, append_files, read_model
 from edge.errors import UserError
+from edge.model.contract import ModelSpec, append_files, read_model
 
 GRAPH = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 40
 SPEC = ModelSpec(("horses", "humans"), (224, 224), mean=(127.0,) * 3, std=(128.0,) * 3)
@@ -119,7 +119,7 @@ def flip(data: bytes, at: int) -> bytes:
     ],
 )
 def test_damaged_files_are_one_line(damage: object, message: str, tmp_path: Path) -> None:
-    from edge.classifier import Classifier
+    from edge.model.classifier import Classifier
 
     path = write(tmp_path / "m.tflite")
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]

@@ -15,8 +15,8 @@ from convert.calibrate import choose_pictures
 from convert.choose import choose
 from convert.export import Job, export, widen
 from edge import Classifier
-from edge.contract import ModelSpec, read_model
-from edge.preprocess import lookup_table, prepare
+from edge.model.contract import ModelSpec, read_model
+from edge.model.preprocess import lookup_table, prepare
 from train.dataset import Picture
 from train.keras import keras, layers
 from train.measure import predict

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.contract import ModelSpec
 from train.dataset import Picture, _split, load_dataset
 from train.rundir import read_run, write_json, write_run
 

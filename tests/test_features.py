@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contract import ModelSpec
-from edge.preprocess import prepare
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import prepare
 from train.dataset import Dataset, load_dataset
 from train.features import _in_keras, _in_lite, extract
 from train.keras import keras, layers

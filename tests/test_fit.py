@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_module
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.contract import ModelSpec
 from train.augment import Augmentation
 from train.backbones import build_backbone
 from train.checkpoint import Checkpoint

@@ -9,9 +9,9 @@ import pytest
 from device import SIDE, flat
 
 from edge import Classifier
-from edge.contract import ModelFile, read_model
 from edge.errors import UserError
-from edge.foreign import adopt
+from edge.model.contract import ModelFile, read_model
+from edge.model.foreign import adopt
 from edge.quiet import quiet
 from train.keras import keras, layers, lite_converter, tf
 

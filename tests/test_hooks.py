@@ -4,9 +4,9 @@ import pytest
 from device import free_port
 from test_sinks import moment
 
-from edge import hooks
 from edge.errors import UserError
-from edge.hooks import WebHook
+from edge.sinks import hooks
+from edge.sinks.hooks import WebHook
 
 
 def test_a_receiver_that_is_gone_is_named_without_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from conftest import ROOT, run_module
 from device import flat
 
 from edge import Classifier, trust
-from edge.contract import read_model
-from edge.foreign import clean_labels, read_graph
+from edge.model.contract import read_model
+from edge.model.foreign import clean_labels, read_graph
 
 FULL = bool(os.environ.get("FROSTLITE_SLOW"))
 MODELS, RESEALED, PICTURES = (2000, 300, 5000) if FULL else (400, 12, 1500)
@@ -47,7 +47,7 @@ MODEL_BATCH = (
     MUTATE
     + """
 from edge import Classifier, UserError
-from edge.contract import read_model
+from edge.model.contract import read_model
 refused = 0
 for seed in range(count):
     data = mutate(original, seed)
@@ -70,7 +70,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from edge import Classifier, UserError
-from edge.contract import append_files, read_model
+from edge.model.contract import append_files, read_model
 original, out, count, runtime = read_model(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 ended = 0
 for seed in range(count):

@@ -14,8 +14,8 @@ from conftest import run_here
 
 from convert.gate import never_validation
 from edge import Classifier
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.contract import ModelSpec
 from train.dataset import Picture
 from train.keras import keras, tf
 from train.rundir import Run

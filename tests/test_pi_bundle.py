@@ -20,8 +20,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from convert.bundle import OTHERS, PI, bundle, choose_pictures, pins
-from edge.contract import append_files, read_model
 from edge.errors import UserError
+from edge.model.contract import append_files, read_model
 from edge.selftest import TOLERANCE, selftest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,7 +215,7 @@ def test_watchdog_is_fed_by_frames(unpacked: Path, tmp_path: Path, abstract: boo
 
 
 def test_without_a_service_manager_there_is_no_watchdog(monkeypatch: pytest.MonkeyPatch):
-    from edge.watchdog import Watchdog, watchdogs
+    from edge.sinks.watchdog import Watchdog, watchdogs
 
     for value in ("", "relative/path", "vsock:2:1"):
         monkeypatch.setenv("NOTIFY_SOCKET", value)

@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from edge.cameras import Ribbon, list_sources
 from edge.errors import UserError
-from edge.sources import Mode
+from edge.sources.base import Mode
+from edge.sources.cameras import Ribbon, list_sources
 
 
 @pytest.fixture

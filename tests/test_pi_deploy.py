@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from convert.bundle import bundle, choose_pictures
-from edge.contract import append_files, read_model
+from edge.model.contract import append_files, read_model
 from tests.pi.ssh import Server, sshd
 
 ROOT = Path(__file__).resolve().parent.parent

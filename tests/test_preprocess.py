@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge.contract import ModelSpec
-from edge.preprocess import FLOAT32, TensorType, lookup_table, prepare, resize
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import FLOAT32, TensorType, lookup_table, prepare, resize
 
 LITE = {"mean": (127.0, 127.0, 127.0), "std": (128.0, 128.0, 128.0)}
 LITE_INPUT = TensorType("uint8", 1 / 128, 127)

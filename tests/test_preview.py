@@ -18,11 +18,11 @@ import pytest
 from device import edge, flat, free_port, wait_for
 from test_sinks import moment
 
-from edge import server
-from edge.access import make_token, parse_address
-from edge.collect import SaveFolder
 from edge.errors import UserError
-from edge.preview import Preview
+from edge.store import SaveFolder
+from edge.web import server
+from edge.web.access import make_token, parse_address
+from edge.web.preview import Preview
 
 
 @pytest.fixture

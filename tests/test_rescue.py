@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import Job, colour_picture, run_here
 
-from edge.contract import ModelSpec
+from edge.model.contract import ModelSpec
 from train.keras import keras, layers
 
 SIDE = 32

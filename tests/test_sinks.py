@@ -20,16 +20,17 @@ import pytest
 from conftest import ROOT, run_module
 from device import edge, flat, free_port, process, wait_for
 
-from edge.classifier import Result
 from edge.errors import UserError
 from edge.files import whole
-from edge.hooks import Command, WebHook
-from edge.metrics import render
-from edge.queued import Queued
-from edge.sinks import CsvFile, Ended, Moment, Sink
+from edge.model.classifier import Result
+from edge.sinks.base import Ended, Moment, Sink
+from edge.sinks.csv import CsvFile
+from edge.sinks.hooks import Command, WebHook
+from edge.sinks.queued import Queued
+from edge.sinks.video import Recorder
 from edge.smoothing import Event
-from edge.sources import Frame
-from edge.video import Recorder
+from edge.sources.base import Frame
+from edge.web.metrics import render
 
 
 def moment(label: str = "red", score: float = 0.9, event: bool = True, image: np.ndarray | None = None) -> Moment:
@@ -109,8 +110,8 @@ def test_pictures_wait_only_for_a_sink_that_looks_at_them(wanted: bool) -> None:
 
 
 def test_the_sinks_that_keep_frames_get_them() -> None:
-    from edge.collect import Uncertain
-    from edge.video import Recorder, Sheet
+    from edge.sinks.unsure import Uncertain
+    from edge.sinks.video import Recorder, Sheet
 
     assert all(kind.pictures for kind in (Recorder, Sheet, Uncertain))
 
@@ -163,7 +164,7 @@ def test_a_torn_last_line_takes_no_row_with_it(tmp_path: Path) -> None:
 def test_rows_end_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked at every so many rows; then every row is refused, so that the queue tells it once, until there is room."""
     sink, full = CsvFile(tmp_path / "out.csv"), [False]
-    monkeypatch.setattr("edge.sinks.nearly_full", lambda path: full[0])
+    monkeypatch.setattr("edge.sinks.csv.nearly_full", lambda path: full[0])
     sink.write(moment())
     full[0] = True
     for _ in range(CsvFile.EVERY - 1):
@@ -295,7 +296,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
 
 
 def test_uncertain_frames_are_kept_within_limits(tmp_path: Path) -> None:
-    from edge.collect import Uncertain
+    from edge.sinks.unsure import Uncertain
 
     (tmp_path / "red").mkdir()
     (tmp_path / "red" / "mine.jpg").write_bytes(b"of the user")
@@ -317,7 +318,8 @@ def test_uncertain_frames_are_kept_within_limits(tmp_path: Path) -> None:
 
 def test_uncertain_frames_of_an_earlier_run_count_and_no_others(tmp_path: Path) -> None:
     """What collect and the page saved, and what the user sorted away, is never deleted: whatever it looks like."""
-    from edge.collect import SaveFolder, Uncertain
+    from edge.sinks.unsure import Uncertain
+    from edge.store import SaveFolder
 
     image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     users = [SaveFolder(tmp_path).save(label, image) for label in ("red", "blue", "red")]
@@ -337,7 +339,7 @@ def test_uncertain_frames_of_an_earlier_run_count_and_no_others(tmp_path: Path) 
 
 
 def test_a_long_label_is_a_name_still(tmp_path: Path) -> None:
-    from edge.collect import Uncertain
+    from edge.sinks.unsure import Uncertain
 
     for _ in range(2):
         sink = Uncertain(tmp_path, every=0.0, limit=1)
@@ -347,7 +349,7 @@ def test_a_long_label_is_a_name_still(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["", "..", "a/b", ".hidden", "x" * 81, "a\nb", "c:d"])
 def test_a_label_that_cannot_name_a_folder_is_refused(label: str, tmp_path: Path) -> None:
-    from edge.collect import SaveFolder
+    from edge.store import SaveFolder
 
     with pytest.raises(UserError, match="label"):
         SaveFolder(tmp_path / "out").save(label, flat(1, 1))

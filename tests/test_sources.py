@@ -21,10 +21,11 @@ from device import edge, flat, free_port, wait_for
 from edge import Classifier, cameras
 from edge.errors import UserError
 from edge.live import run
-from edge.pattern import draw, read_time
-from edge.sinks import Ended, Moment, Sink
-from edge.sources import Mode, open_source, without_credentials
-from edge.view import make_view, parse_region
+from edge.sinks.base import Ended, Moment, Sink
+from edge.sources.base import Mode, without_credentials
+from edge.sources.pattern import draw, read_time
+from edge.sources.table import open_source
+from edge.sources.view import make_view, parse_region
 
 
 @pytest.mark.parametrize(

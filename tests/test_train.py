@@ -10,8 +10,8 @@ import pytest
 from conftest import run_here
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-from edge.contract import ModelSpec
-from edge.preprocess import prepare
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import prepare
 from train.confusion import confusion_matrix
 from train.keras import keras, tf
 from train.rundir import read_run

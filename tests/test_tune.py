@@ -14,7 +14,7 @@ from conftest import ROOT, colour_picture, run_module
 
 from convert.export import Job
 from convert.tune import ROUNDS, tune
-from edge.contract import ModelSpec
+from edge.model.contract import ModelSpec
 from train.checkpoint import Checkpoint
 from train.dataset import Picture
 from train.keras import keras, layers

@@ -16,11 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
 from edge.files import whole
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import resize
 from edge.pictures import read_picture
-from edge.preprocess import resize
 from train.dataset import Picture
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
+from edge.model.contract import ModelSpec
 from edge.pictures import SUFFIXES, decode_picture, read_picture
 from train.progress import progress, say
 

@@ -17,10 +17,10 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
-from edge.interpreter import Interpreter
-from edge.preprocess import prepare
+from edge.model.contract import ModelSpec
+from edge.model.interpreter import Interpreter
+from edge.model.preprocess import prepare
 from edge.quiet import quiet
 from train.cache import cache_folder, locked
 from train.dataset import Picture

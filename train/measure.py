@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from edge.contract import ModelSpec
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import prepare
 from edge.pictures import read_picture
-from edge.preprocess import prepare
 from train.dataset import Picture
 from train.fit import as_scores
 from train.keras import keras, tf

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.contract import ModelSpec
 from edge.errors import UserError
 from edge.files import whole
+from edge.model.contract import ModelSpec
 from train.augment import Augmentation, parse_augmentation, views, write_contact_sheet
 from train.backbones import UNIT, build_backbone
 from train.checkpoint import Checkpoint

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.cli import run_command
-from edge.contract import ModelSpec
 from edge.errors import UserError
 from edge.files import whole
+from edge.model.contract import ModelSpec
 from train.dataset import Dataset, Picture
 
 MODEL, SPEC, LABELS, SPLIT, METRICS = "model.keras", "spec.json", "labels.txt", "split.json", "metrics.json"

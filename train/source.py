@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from edge.contract import ModelSpec
-from edge.preprocess import prepare
+from edge.model.contract import ModelSpec
+from edge.model.preprocess import prepare
 from train.augment import Augmentation, views
 from train.dataset import Picture
 from train.features import Features

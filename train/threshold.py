@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from edge.contract import ModelSpec
+from edge.model.contract import ModelSpec
 
 if TYPE_CHECKING:
     from train.keras import keras

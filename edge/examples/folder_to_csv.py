@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from edge import Classifier
-from edge.sources import open_source
+from edge.sources.table import open_source
 
 model, folder, out = sys.argv[1:]
 with Classifier(model) as classifier, Path(out).open("w", newline="") as file:

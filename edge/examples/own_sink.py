@@ -4,9 +4,9 @@ import sys
 
 from edge import Classifier
 from edge.live import run
-from edge.sinks import Moment, Sink
+from edge.sinks.base import Moment, Sink
 from edge.smoothing import exponential
-from edge.sources import open_source
+from edge.sources.table import open_source
 
 
 class Announcer(Sink):

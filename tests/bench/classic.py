@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.contract import ModelSpec
+from edge.model.contract import ModelSpec
 from tests.bench.interop import ROOT, markdown
 from train.backbones import build_backbone
 from train.dataset import Picture

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from convert.parity import scores
-from edge.contract import read_model
-from edge.preprocess import prepare, resize
+from edge.model.contract import read_model
+from edge.model.preprocess import prepare, resize
 from train.rundir import Run, read_run
 
 ROOT = Path(__file__).resolve().parents[2]

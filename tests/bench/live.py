@@ -24,13 +24,14 @@ import cv2
 import numpy as np
 
 from edge import Classifier
-from edge.collect import SaveFolder
 from edge.live import run
-from edge.pattern import draw, read_time
-from edge.preprocess import prepare
-from edge.preview import Preview
-from edge.sinks import Ended, Moment, Sink
-from edge.sources import Frame, Mode, Source, open_source
+from edge.model.preprocess import prepare
+from edge.sinks.base import Ended, Moment, Sink
+from edge.sources.base import Frame, Mode, Source
+from edge.sources.pattern import draw, read_time
+from edge.sources.table import open_source
+from edge.store import SaveFolder
+from edge.web.preview import Preview
 from tests.bench.interop import ROOT
 
 SECONDS, ROUNDS = 6.0, 5

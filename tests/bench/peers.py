@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contract import read_model
-from edge.preprocess import prepare
+from edge.model.contract import read_model
+from edge.model.preprocess import prepare
 from tests.bench.interop import ROOT, markdown, put
 from train.rundir import Run, read_run
 
@@ -29,7 +29,7 @@ Classify = Callable[[np.ndarray], int]
 
 def runtime(name: str, scheme: str) -> Callable[[Run], Classify]:
     def make(run: Run) -> Classify:
-        from edge.classifier import Classifier
+        from edge.model.classifier import Classifier
 
         classifier = Classifier(run.folder / "export" / f"{scheme}.tflite", runtime=name)
         return lambda frame: run.spec.labels.index(classifier.classify(frame).label)

@@ -14,13 +14,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from device import flat, make_tiny_model
 
 from edge import Classifier
-from edge.collect import SaveFolder
 from edge.live import run
-from edge.preview import Preview
-from edge.queued import Queued
-from edge.sinks import CsvFile, Moment, Sink
+from edge.sinks.base import Moment, Sink
+from edge.sinks.csv import CsvFile
+from edge.sinks.queued import Queued
 from edge.smoothing import exponential
-from edge.sources import Frame, Source
+from edge.sources.base import Frame, Source
+from edge.store import SaveFolder
+from edge.web.preview import Preview
 
 FRAMES = 200_000
 

@@ -33,9 +33,9 @@ sys.path.insert(0, str(ROOT))
 
 from convert.bundle import bundle, choose_pictures, measure_for_device  # noqa: E402
 from edge.cli import run_command  # noqa: E402
-from edge.contract import read_model  # noqa: E402
 from edge.errors import UserError  # noqa: E402
 from edge.files import whole  # noqa: E402
+from edge.model.contract import read_model  # noqa: E402
 from edge.pictures import read_picture  # noqa: E402
 from edge.selftest import measure  # noqa: E402
 from train.cache import cache_folder, locked  # noqa: E402

@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge import overlay
 from edge.errors import UserError
 from edge.files import whole
+from edge.sinks import overlay
 from train.progress import progress
 from train.sample.picture import LABELS, SPLITS, VERSION, draw
 

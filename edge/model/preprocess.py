@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from edge.contract import ModelSpec
+from edge.model.contract import ModelSpec
 
 
 @dataclass(frozen=True)

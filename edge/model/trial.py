@@ -1,4 +1,4 @@
-"""Loads and runs the graph on standard input once: `python -m edge.trial [RUNTIME] < graph`. See edge.trust."""
+"""Loads and runs the graph on standard input once: `python -m edge.model.trial [RUNTIME] < graph`. See `trust`."""
 
 import contextlib
 import sys
@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from edge.cli import run_command
-from edge.interpreter import Interpreter
+from edge.model.interpreter import Interpreter
 
 _MEMORY = 4 << 30  # bytes of address space
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from edge.sinks import Moment
+from edge.sinks.base import Moment
 
 
 def render(

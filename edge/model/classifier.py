@@ -9,11 +9,11 @@ from types import TracebackType
 
 import numpy as np
 
-from edge.contract import ModelFile, ModelSpec, read_model
 from edge.errors import UserError
-from edge.interpreter import Interpreter, load_runtime
-from edge.preprocess import prepare
-from edge.trust import survive
+from edge.model.contract import ModelFile, ModelSpec, read_model
+from edge.model.interpreter import Interpreter, load_runtime
+from edge.model.preprocess import prepare
+from edge.model.trust import survive
 
 UNKNOWN = "unknown"  # what is said when no score reaches the threshold
 
@@ -42,7 +42,7 @@ class Classifier:
 
     Args:
         model: path of a `.tflite` file, or one that was read. One that carries no contract is taken by its standard
-            metadata; what these do not say, `edge.foreign.adopt` takes as arguments.
+            metadata; what these do not say, `edge.model.foreign.adopt` takes as arguments.
         threads: for the runtime; None for one per core.
         runtime: "ai-edge-litert", "tflite-runtime" or "tensorflow"; None for the first that is installed.
         top_k: how many labels a result carries.
@@ -68,7 +68,7 @@ class Classifier:
     ) -> None:
         file = model if isinstance(model, ModelFile) else read_model(model)
         if file.spec is None:
-            from edge.foreign import adopt
+            from edge.model.foreign import adopt
 
             file = adopt(file)
         assert file.spec is not None

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from edge.contract import ModelFile, ModelSpec
 from edge.errors import UserError
-from edge.flatbuffer import Table
+from edge.model.contract import ModelFile, ModelSpec
+from edge.model.flatbuffer import Table
 
 # Numbers of schema.fbs (tensorflow/lite) and metadata_schema.fbs (tflite-support).
 _TYPES = {0: "float32", 3: "uint8", 9: "int8"}
@@ -52,7 +52,7 @@ def adopt(
     """A model without a contract, with one.
 
     Args:
-        file: as `edge.contract.read_model` gives it.
+        file: as `edge.model.contract.read_model` gives it.
         labels: a file with one label a line, with or without leading numbers.
         mean, std: one number or three in RGB order, in pixel units: the float input is (pixel - mean) / std.
         resize: "stretch", "crop" or "pad"; None for "stretch".

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge.sinks import Ended, Moment, Sink
+from edge.sinks.base import Ended, Moment, Sink
 
 _NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import UserError
-from edge.preprocess import TensorType
+from edge.model.preprocess import TensorType
 from edge.quiet import quiet
 
 # In order of preference: the maintained one, the one with 32-bit wheels, the one that comes with TensorFlow.

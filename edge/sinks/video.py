@@ -11,14 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.classifier import Classifier
 from edge.errors import UserError
 from edge.files import nearly_full, sync, unused, whole
-from edge.overlay import annotate, contact_sheet
-from edge.preprocess import resize
+from edge.model.classifier import Classifier
+from edge.model.preprocess import resize
 from edge.quiet import quiet
-from edge.sinks import Ended, Moment, Sink
-from edge.sources import Source
+from edge.sinks.base import Ended, Moment, Sink
+from edge.sinks.overlay import annotate, contact_sheet
+from edge.sources.base import Source
 
 LONGEST = 10.0  # seconds for which a recording of a live source shows one frame, however long the camera was silent
 EVERY = 32  # frames between two looks at the disk

@@ -8,10 +8,10 @@ import subprocess
 import time
 from argparse import Namespace
 
-from edge.classifier import Classifier
 from edge.errors import UserError
-from edge.sinks import Moment, Sink, as_event
-from edge.sources import Source, split_address
+from edge.model.classifier import Classifier
+from edge.sinks.base import Moment, Sink, as_event
+from edge.sources.base import Source, split_address
 
 _PAUSES = (1.0, 3.0)  # seconds before the second and third attempt
 _TIMEOUT = 5.0  # seconds for one request

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
-from edge.access import admit, cookie
-from edge.collect import SaveFolder
 from edge.errors import UserError
+from edge.store import SaveFolder
+from edge.web.access import admit, cookie
 
 _VIEWERS = 24  # connections at a time
 _STALLED = 10.0  # seconds after which a connection that takes nothing is closed

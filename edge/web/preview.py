@@ -1,6 +1,6 @@
 """The page: the live picture and all that is known of it, for any number of viewers.
 
-One thread encodes each picture once, at a modest rate and only while somebody looks; `edge.server` hands it out.
+One thread encodes each picture once, at a modest rate and only while somebody looks; `edge.web.server` hands it out.
 """
 
 import os
@@ -17,15 +17,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge import server
-from edge.access import make_token, parse_address
 from edge.board import temperature, throttling
-from edge.classifier import UNKNOWN, Classifier
-from edge.collect import SaveFolder
 from edge.errors import UserError
-from edge.metrics import render
-from edge.sinks import Moment, Sink
-from edge.sources import Source
+from edge.model.classifier import UNKNOWN, Classifier
+from edge.sinks.base import Moment, Sink
+from edge.sources.base import Source
+from edge.store import SaveFolder
+from edge.web import server
+from edge.web.access import make_token, parse_address
+from edge.web.metrics import render
 
 _RATE = 12.0  # pictures a second at most, and states at most a third of it
 _WIDTH = 960  # pixels of the picture's longer side at most

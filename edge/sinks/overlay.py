@@ -5,7 +5,7 @@ import unicodedata
 import cv2
 import numpy as np
 
-from edge.classifier import Result
+from edge.model.classifier import Result
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BAND, _BAR, _TEXT = (32, 26, 22), (235, 160, 60), (255, 255, 255)  # BGR

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from edge.errors import UserError
-from edge.pattern import draw
 from edge.pictures import decode_picture, jpeg_end
-from edge.sources import Frame, Mode, Source, capture_mode, without_credentials
+from edge.sources.base import Frame, Mode, Source, capture_mode, without_credentials
+from edge.sources.pattern import draw
 
 SILENCE = 5.0  # seconds without a frame after which a camera counts as lost
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to reopen; doubled each time

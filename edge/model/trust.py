@@ -25,7 +25,7 @@ def survive(graph: bytes, runtime: str) -> None:
 
     Args:
         graph: the flatbuffer.
-        runtime: a name of `edge.interpreter.RUNTIMES`.
+        runtime: a name of `edge.model.interpreter.RUNTIMES`.
 
     Raises:
         UserError: if the process dies, hangs or reports an error.
@@ -44,9 +44,9 @@ def survive(graph: bytes, runtime: str) -> None:
 
 
 def _try(graph: bytes, runtime: str) -> None:
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "edge.trial", runtime]
+    command = [sys.executable, "-m", "edge.model.trial", runtime]
     environment = {**os.environ, "PYTHONPATH": paths}
     try:
         trial = subprocess.run(command, input=graph, capture_output=True, timeout=_LONGEST, env=environment)

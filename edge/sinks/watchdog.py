@@ -8,7 +8,7 @@ import socket
 import time
 from contextlib import suppress
 
-from edge.sinks import Moment, Sink
+from edge.sinks.base import Moment, Sink
 
 _PAUSE = 1.0  # seconds; well below any sensible WatchdogSec
 

@@ -10,10 +10,10 @@ from argparse import Namespace
 from typing import Any
 from urllib.parse import unquote
 
-from edge.classifier import Classifier
 from edge.errors import UserError
-from edge.sinks import Moment, Sink, as_event
-from edge.sources import Source, split_address, without_credentials
+from edge.model.classifier import Classifier
+from edge.sinks.base import Moment, Sink, as_event
+from edge.sources.base import Source, split_address, without_credentials
 
 _LONGEST_PAUSE = 60  # seconds between attempts to reach the broker; doubled each time, for ever
 _PATIENCE = 2.0  # seconds that an event waits for a connection before it counts as lost

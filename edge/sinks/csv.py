@@ -1,0 +1,77 @@
+"""Results as rows of a CSV file."""
+
+import csv
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from edge.errors import UserError
+from edge.files import SPARE, nearly_full
+from edge.model.classifier import Classifier
+from edge.sinks.base import Moment, Sink, iso_time
+from edge.sources.base import Source
+
+
+def open_csv(options: Namespace, classifier: Classifier, source: Source) -> Sink:
+    return CsvFile(Path(options.csv))
+
+
+class CsvFile(Sink):
+    """One row a frame, appended. A row that does not fit on the disk leaves no half of itself behind.
+
+    While the disk is nearly full there are no rows: others need the rest more.
+    """
+
+    EVERY = 64  # rows between two looks at the disk
+    COLUMNS = ("time", "source", "frame", "label", "score", "stable", "event", "milliseconds")
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._rows = path, 0
+        try:
+            self._file = path.open("ab", buffering=0)
+            if self._file.tell() == 0:
+                self._append(self.COLUMNS)
+            elif _torn(path):
+                self._file.write(b"\n")
+        except OSError as error:
+            raise UserError(f"--csv: {path}: expected a file to write, found: {error.strerror}") from error
+
+    def _append(self, row: tuple[Any, ...]) -> None:
+        text: list[str] = []
+        csv.writer(_Lines(text)).writerow(row)
+        data = "".join(text).encode()
+        before = os.fstat(self._file.fileno()).st_size
+        if self._file.write(data) != len(data):
+            self._file.truncate(before)
+            raise OSError("no space left for a row")
+
+    def write(self, moment: Moment) -> None:
+        if self._rows % self.EVERY == 0 and self.path.is_file() and nearly_full(self.path):
+            raise OSError(f"{self.path}: no rows while less than {SPARE >> 20} MB are free: the disk is nearly full")
+        self._rows += 1
+        result = moment.result
+        event = moment.event.label if moment.event else ""
+        self._append(
+            (
+                iso_time(moment.time), moment.frame.source, moment.frame.index, result.label, f"{result.score:.4f}",
+                moment.stable, event, f"{result.ms['total']:.2f}",
+            )
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _torn(path: Path) -> bool:
+    """Whether a file that is not empty ends within a line, as after a power cut."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
+class _Lines:
+    """What `csv.writer` takes for a file."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.write = lines.append

@@ -1,0 +1,75 @@
+"""Files as sources: every frame of a video, every picture of a folder or a pattern."""
+
+import glob
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from edge.errors import UserError
+from edge.pictures import SUFFIXES, read_picture
+from edge.sources.base import Frame, Mode, Source, capture_mode
+
+
+class Pictures(Source):
+    """Picture files, each one frame; one that cannot be read is named in `skipped` and left out."""
+
+    def __init__(self, name: str, paths: list[Path]) -> None:
+        super().__init__(name)
+        self.paths = paths
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, path in enumerate(self.paths):
+            try:
+                image = read_picture(path)
+            except UserError as error:
+                self.skipped.append(str(error))
+                continue
+            yield Frame(image, index, str(path), time.monotonic())
+
+
+class Video(Source):
+    """A video file: every frame, in order."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._capture = cv2.VideoCapture(self.name)
+        if not self._capture.isOpened():
+            raise UserError(f"--source: {path}: expected a video that OpenCV can read")
+        self.mode = capture_mode(self._capture)
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while True:
+            found, image = self._capture.read()
+            if not found:
+                break
+            yield Frame(image, index, self.name, time.monotonic())
+            index += 1
+        if index == 0:
+            raise UserError(f"--source: {self.name}: expected a video, found no frame in it")
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def open_folder(text: str, mode: Mode) -> Source:
+    paths = sorted(path for path in Path(text).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise UserError(f"--source: {text}: expected pictures in this folder, found none")
+    return Pictures(text, paths)
+
+
+def open_glob(text: str, mode: Mode) -> Source:
+    paths = sorted(Path(name) for name in glob.glob(text, recursive=True))
+    if not paths:
+        raise UserError(f"--source: {text}: expected files of this pattern, found none")
+    return Pictures(text, paths)
+
+
+def open_file(text: str, mode: Mode) -> Source:
+    path = Path(text)
+    if not path.is_file():
+        raise UserError(f"--source: {text}: expected a camera, video, picture or folder, found nothing of that name")
+    return Pictures(text, [path]) if path.suffix.lower() in SUFFIXES else Video(path)
