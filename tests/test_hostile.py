@@ -15,7 +15,8 @@ import pytest
 from conftest import ROOT, run_module
 from device import flat
 
-from edge import Classifier, trust
+from edge import Classifier
+from edge.model import trust
 from edge.model.contract import read_model
 from edge.model.foreign import clean_labels, read_graph
 

@@ -69,7 +69,7 @@ def test_the_page_can_ask_whether_the_pi_throttles_itself():
 
 def test_monitoring_names_metrics_that_exist():
     """Every metric of the alerts and the dashboard is one that /metrics tells."""
-    source = (ROOT / "edge" / "metrics.py").read_text()
+    source = (ROOT / "edge" / "web" / "metrics.py").read_text()
     for file in (ROOT / "edge" / "pi" / "monitoring").iterdir():
         for name in re.findall(r"\bfrostlite_[a-z_]+", file.read_text()):
             assert f'"{name}"' in source, f"{file.name}: {name}"

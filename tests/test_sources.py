@@ -18,10 +18,11 @@ import pytest
 from conftest import ROOT, run_module
 from device import edge, flat, free_port, wait_for
 
-from edge import Classifier, cameras
+from edge import Classifier
 from edge.errors import UserError
 from edge.live import run
 from edge.sinks.base import Ended, Moment, Sink
+from edge.sources import cameras
 from edge.sources.base import Mode, without_credentials
 from edge.sources.pattern import draw, read_time
 from edge.sources.table import open_source
