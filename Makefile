@@ -48,12 +48,8 @@ setup: .venv/setup ## make .venv with all that training and conversion need
 	@touch $@
 
 demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, and a video to look at (DATA=horses-or-humans for the real one)
-	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
-	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE) --scheme $(SCHEME)
-	@$(PY) -m edge run $(MODEL) --source "$$($(PY) -m train.rundir $(RUN))" --record $(RUN)/demo.mp4 --sheet $(RUN)/demo.png >/dev/null
-	@echo "look at: $(RUN)/demo.mp4"
-	@echo "         $(RUN)/demo.png"
-	@echo "next:    make live RUN=$(RUN)    (your webcam; SOURCE=1 for the second one)"
+	@$(PY) frostlite.py demo --data "$(DATA)" --out "$(RUN)" --backbone $(BACKBONE) --scheme $(SCHEME) --tolerance $(TOLERANCE)
+	@echo "         make live RUN=$(RUN)    (the same; SOURCE=1 for the second one)"
 
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)

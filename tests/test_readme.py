@@ -1,4 +1,4 @@
-"""The README promises commands: each is known here, and is run, by its like, in a test, or expanded by make."""
+"""README and docs/ promise commands: each is known here, and is run, by its like, in a test, or expanded by make."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-# What a command of the README looks like, and what stands for it: "make" and "make -n" have make expand it (the demo,
+# What a command of the pages looks like, and what stands for it: "make" and "make -n" have make expand it (the demo,
 # which is train, convert and edge in one, is run for real below), anything else names the test file that runs its like.
 COMMANDS: tuple[tuple[str, str], ...] = (
     (r"make demo( DATA=horses-or-humans)?$", "make"),
@@ -29,8 +29,9 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 
 
 def readme_commands() -> list[str]:
-    """Every indented or fenced line of the README that is a command, without its comment and prompt."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Every indented or fenced line of the pages that is a command, without its comment and prompt."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     fenced = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.M | re.S)
     lines = [line for block in fenced for line in block.splitlines()]
     lines += [line[4:] for line in text.splitlines() if re.match(r" {4}\S", line)]
@@ -55,13 +56,29 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that is as after a clone, with the environment of this test."""
     root = tmp_path_factory.mktemp("clone") / "frostlite"
     root.mkdir()
-    for name in ("train", "convert", "edge", "Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+    for name in (
+        "train",
+        "convert",
+        "edge",
+        "frostlite.py",
+        "Makefile",
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+    ):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(ROOT / name, root / name)
     (root / ".venv").symlink_to(ROOT / ".venv")
     return root
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def make(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
