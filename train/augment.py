@@ -146,7 +146,7 @@ class View(Picture):
 def views(pictures: Sequence[Picture], augmentation: Augmentation, numbers: Sequence[int]) -> list[View]:
     """Of each picture the views with these numbers, picture by picture."""
     return [
-        View(picture.path, picture.label, _digest(picture, augmentation, number), augmentation)
+        View(picture.path, picture.label, _digest(picture, augmentation, number), picture.group, augmentation)
         for picture in pictures
         for number in numbers
     ]

@@ -28,11 +28,19 @@ _OTHERS = (".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
 
 @dataclass(frozen=True, slots=True)  # there may be a million
 class Picture:
-    """A readable picture file: its path, the index of its label, and the SHA-256 of its bytes (hexadecimal)."""
+    """A readable picture file.
+
+    Attributes:
+        path: where it is.
+        label: the index of its label.
+        digest: the SHA-256 of its bytes, hexadecimal.
+        group: pictures of one group (a burst, a subject) stay on one side of every split; "" is one of its own.
+    """
 
     path: Path
     label: int
     digest: str
+    group: str = ""
 
     def frame(self, spec: ModelSpec) -> np.ndarray:
         """The picture, BGR uint8 (height, width, 3), in a size of its own or in that of `spec`."""
@@ -46,7 +54,8 @@ class Dataset:
     Attributes:
         root: the folder.
         labels: the names of the classes, sorted; a picture's label is an index into them.
-        train, validation: the two splits, in a fixed order.
+        train, validation, test: the splits, in a fixed order; `test` is empty if there is no such folder.
+        own_split: whether `validation` was taken out of the training pictures here, and was not given by the user.
         skipped: pictures that could not be read, with the reason.
         leaked: pairs (training, validation) of byte-identical pictures.
     """
@@ -55,6 +64,8 @@ class Dataset:
     labels: tuple[str, ...]
     train: list[Picture]
     validation: list[Picture]
+    test: list[Picture] = field(default_factory=list)
+    own_split: bool = False
     skipped: dict[Path, str] = field(default_factory=dict)
     leaked: list[tuple[Path, Path]] = field(default_factory=list)
 
@@ -117,7 +128,7 @@ def load_dataset(root: str | Path, validation_share: float = 0.2, seed: int = 0)
                     f"{root}: class {label!r}: expected at least {minimum} {name} pictures, "
                     f"found {counts[index]}{unreadable}"
                 )
-    return Dataset(root, labels, train, held_out, skipped, _leaks(train, held_out))
+    return Dataset(root, labels, train, held_out, [], len(splits) == 1, skipped, _leaks(train, held_out))
 
 
 def _labels(folders: list[Path]) -> tuple[str, ...]:

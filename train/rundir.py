@@ -7,7 +7,7 @@ prints the folder of its validation pictures (or of all of them, where the split
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ MODEL, SPEC, LABELS, SPLIT, METRICS = "model.keras", "spec.json", "labels.txt", 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, its contract, its measured figures, and the pictures of both splits."""
+    """A finished run: its folder, its contract, its measured figures, and the pictures of its splits."""
 
     folder: Path
     spec: ModelSpec
     metrics: dict[str, Any]
     train: list[Picture]
     validation: list[Picture]
+    test: list[Picture] = field(default_factory=list)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -54,6 +55,13 @@ def write_run(folder: Path, spec: ModelSpec, data: Dataset) -> None:
             "data": str(data.root.resolve()),
             "train": _by_label(data, data.train),
             "validation": _by_label(data, data.validation),
+            "test": _by_label(data, data.test),
+            "own_split": data.own_split,
+            "groups": {
+                str(picture.path.relative_to(data.root)): picture.group
+                for picture in [*data.train, *data.validation, *data.test]
+                if picture.group
+            },
             "skipped": {str(path.relative_to(data.root)): reason for path, reason in data.skipped.items()},
         },
     )
@@ -83,18 +91,19 @@ def read_run(folder: str | Path) -> Run:
         spec = ModelSpec.from_json((folder / SPEC).read_bytes())
         split = json.loads((folder / SPLIT).read_bytes())
         root = Path(split["data"])
-        train, validation = (
+        groups = split.get("groups", {})
+        train, validation, test = (
             [
-                Picture(root / path, spec.labels.index(label), digest)
-                for label, pictures in split[name].items()
+                Picture(root / path, spec.labels.index(label), digest, groups.get(path, ""))
+                for label, pictures in split.get(name, {}).items()
                 for path, digest in pictures.items()
             ]
-            for name in ("train", "validation")
+            for name in ("train", "validation", "test")
         )
         metrics = json.loads((folder / METRICS).read_bytes())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder}: damaged run directory: {type(error).__name__}: {error}") from error
-    return Run(folder, spec, metrics, train, validation)
+    return Run(folder, spec, metrics, train, validation, test)
 
 
 def main() -> None:
