@@ -244,11 +244,12 @@ def run_live(options: argparse.Namespace) -> int:
         parse_smoothing(options.smooth)  # a wrong flag is told before anything is opened
     with open_classifier(options) as classifier:
         asked = Mode(options.width, options.height, options.fps, options.fourcc)
-        source = open_source(options.source, asked)
         service = watchdogs()
+        # Who watches a service, a page or a broker is told there; who sits at a terminal wants to know now.
+        source = open_source(options.source, asked, wait=bool(service or options.preview or options.mqtt))
         sinks: list[Sink] = [*service]
         try:
-            if source.live:
+            if source.live and source.signal().there:
                 print(
                     f"{source.name}: {source.mode or 'open'}{f' (asked: {asked})' if asked != Mode() else ''}",
                     file=sys.stderr,

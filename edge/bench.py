@@ -27,7 +27,7 @@ from edge.errors import UserError
 from edge.model.classifier import Classifier
 from edge.model.contract import ModelFile
 from edge.sinks.overlay import annotate
-from edge.sources.base import Mode, without_credentials
+from edge.sources.base import Mode, shown
 from edge.sources.pattern import draw
 from edge.sources.table import open_source
 from edge.web.preview import encode
@@ -84,7 +84,7 @@ def measure(file: ModelFile, options: Namespace) -> dict[str, Any]:
         "scheme": file.spec.scheme if file.spec else "",
         "runtime": runtime,
         "runtime_version": version,
-        "source": without_credentials(options.source or "640x480 pattern"),
+        "source": shown(options.source or "640x480 pattern"),
         "frames": options.frames,
         "invoke_ms_by_threads": threads,
         "threads": best,
@@ -130,7 +130,7 @@ def _stages(classifier: Classifier, source: str | None, count: int) -> dict[str,
                 spent.setdefault(name, []).append(value)
         before = time.perf_counter()
     if not spent:
-        raise UserError(f"--source: {without_credentials(source or '')}: expected more than {_WARM_UP} frames")
+        raise UserError(f"--source: {shown(source or '')}: expected more than {_WARM_UP} frames")
     return {name: _percentiles(values) for name, values in spent.items()}
 
 
@@ -150,7 +150,7 @@ def _images(source: str | None, count: int) -> Iterator[np.ndarray]:
         finally:
             opened.close()
         if left == before:
-            raise UserError(f"--source: {without_credentials(source)}: expected frames, found none")
+            raise UserError(f"--source: {shown(source)}: expected frames, found none")
 
 
 def _cold(file: ModelFile, image: np.ndarray, runtime: str | None) -> tuple[float | None, float | None]:

@@ -46,8 +46,9 @@ def collect(options: Namespace) -> int:
         with termination():
             for frame in source:
                 if frame is None:
-                    if window is not None:
-                        window.tick()
+                    for sink in (page, window):
+                        if sink is not None:
+                            sink.tick(source.signal())
                     continue
                 image = view(frame.image)
                 if page is not None:

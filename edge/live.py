@@ -18,6 +18,7 @@ from edge.smoothing import Stable
 from edge.sources.base import Source
 
 _WINDOW = 30  # frames over which the rate is told; no memory grows with the number of frames
+_TICK = 0.9  # seconds between two ticks of the sinks; a source without a frame says so once a second
 HYSTERESIS = 0.1  # how much better a new label must be than the one that stands
 
 
@@ -45,13 +46,15 @@ def run(
     ends: deque[float] = deque(maxlen=_WINDOW)
     recent: deque[dict[str, float]] = deque(maxlen=_WINDOW)
     stable = Stable(classifier.spec.labels, classifier.threshold, hysteresis)
-    frames = 0
+    frames, ticked = 0, started
     try:
         with termination():
             for frame in source:
-                if frame is None:
+                if time.perf_counter() - ticked > _TICK:
+                    ticked, state = time.perf_counter(), source.signal()
                     for sink in sinks:
-                        sink.tick()
+                        sink.tick(state)
+                if frame is None:
                     continue
                 if view is not None:
                     frame = replace(frame, image=view(frame.image))

@@ -28,7 +28,8 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 def test_frames_are_bgr_and_of_the_size_asked(picamera2: ModuleType):
     camera = Ribbon("picamera2", Mode(width=320, height=240, fps=15))
-    frame = camera.read()
+    assert camera.grab()
+    frame = camera.retrieve()
     assert frame is not None
     assert frame.shape == (240, 320, 3)
     assert frame[0, 0].tolist() == [50, 100, 200]  # B, G, R of the scene, as OpenCV has them
@@ -47,7 +48,7 @@ def test_a_hung_camera_fails_in_a_way_that_reopens_it(picamera2: ModuleType):
     camera = Ribbon("picamera2:0", Mode())
     picamera2.opened[-1].hung = True
     with pytest.raises(OSError, match="no frame"):
-        camera.read()
+        camera.grab()
     camera.close()
 
 

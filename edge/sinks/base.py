@@ -6,7 +6,7 @@ from typing import Any
 
 from edge.model.classifier import Result
 from edge.smoothing import Event
-from edge.sources.base import Frame
+from edge.sources.base import Frame, Signal
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Sink:
     def write(self, moment: Moment) -> None:
         raise NotImplementedError
 
-    def tick(self) -> None:
-        """Called about once a second while a live source has no frame. Only for sinks that are not queued."""
+    def tick(self, signal: Signal) -> None:
+        """Called about once a second, with or without frames."""
 
     def close(self) -> None:
         pass

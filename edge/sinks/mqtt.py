@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from edge.errors import UserError
 from edge.model.classifier import Classifier
 from edge.sinks.base import Moment, Sink, as_event
-from edge.sources.base import Source, split_address, without_credentials
+from edge.sources.base import Source, shown, split_address
 
 _LONGEST_PAUSE = 60  # seconds between attempts to reach the broker; doubled each time, for ever
 _PATIENCE = 2.0  # seconds that an event waits for a connection before it counts as lost
@@ -38,10 +38,9 @@ class Mqtt(Sink):
             from paho.mqtt.enums import CallbackAPIVersion
         except ImportError as error:
             raise UserError(f"--mqtt: paho-mqtt cannot be imported ({error}); try: pip install paho-mqtt") from error
-        shown = without_credentials(url)
         parts = split_address("--mqtt", url)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise UserError(f"--mqtt: expected mqtt://host[:port][/topic] or mqtts://…, found {shown}")
+            raise UserError(f"--mqtt: expected mqtt://host[:port][/topic] or mqtts://…, found {shown(url)}")
         host = re.sub(r"\W+", "_", socket.gethostname())
         self.topic = unquote(parts.path.strip("/")) or f"frostlite/{host}"
         if re.search(r"[+#\0]", self.topic):

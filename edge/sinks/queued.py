@@ -3,11 +3,13 @@
 import queue
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from edge.sinks.base import Ended, Moment, Sink
+from edge.sources.base import Signal
 
 _NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
@@ -27,7 +29,8 @@ class Queued(Sink):
     def __init__(self, name: str, sink: Sink, wait: bool) -> None:
         self.name, self.lost = name, 0
         self._sink, self._wait = sink, wait
-        self._queue: queue.Queue[Moment | None] = queue.Queue(sink.depth)
+        self._ticks = type(sink).tick is not Sink.tick
+        self._queue: queue.Queue[Moment | Signal | None] = queue.Queue(sink.depth)
         self._ended = False
         self._failing = False
         self._hurry = threading.Event()
@@ -46,18 +49,27 @@ class Queued(Sink):
         except queue.Full:
             self.lost += 1
 
+    def tick(self, signal: Signal) -> None:
+        if self._ticks:
+            with suppress(queue.Full):  # the next one is a second away
+                self._queue.put_nowait(signal)
+
     def _work(self) -> None:
-        while (moment := self._queue.get()) is not None:
+        while (item := self._queue.get()) is not None:
+            counts = isinstance(item, Moment)
             if self._ended or self._hurry.is_set():
-                self.lost += 1
+                self.lost += counts
                 continue
             try:
-                self._sink.write(moment)
-                self._failing = False
+                if isinstance(item, Moment):
+                    self._sink.write(item)
+                    self._failing = False
+                else:
+                    self._sink.tick(item)
             except Ended:
                 self._ended = True
             except Exception as error:  # whatever a sink does wrong, the frames go on
-                self.lost += 1
+                self.lost += counts
                 if not self._failing:
                     print(f"{self.name}: {error or type(error).__name__}", file=sys.stderr, flush=True)
                 self._failing = True

@@ -18,7 +18,7 @@ from edge.model.preprocess import resize
 from edge.quiet import quiet
 from edge.sinks.base import Ended, Moment, Sink
 from edge.sinks.overlay import annotate, contact_sheet
-from edge.sources.base import Source
+from edge.sources.base import Signal, Source
 
 LONGEST = 10.0  # seconds for which a recording of a live source shows one frame, however long the camera was silent
 EVERY = 32  # frames between two looks at the disk
@@ -217,7 +217,7 @@ class Window(Sink):
         cv2.imshow(self.TITLE, image)
         return self.key()
 
-    def tick(self) -> None:
+    def tick(self, signal: Signal) -> None:
         self.key()
 
     def key(self) -> int:

@@ -1,6 +1,5 @@
 """What a source is: frames with their place and time, what was asked of it and what it gave, and its address."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -42,6 +41,32 @@ class Mode:
         return " ".join(filter(None, (size, f"{self.fps:g} frames/s" if self.fps else "", self.fourcc)))
 
 
+NO_SIGNAL = 3.0  # seconds without a frame after which a camera counts as away
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Whether a source has frames to give, whoever wants them and how seldom.
+
+    Attributes:
+        since: seconds since it last had one; while it never had any, since it was opened.
+        reopened: how often it was opened again.
+        hung: a call into its driver does not return; only a new process helps.
+    """
+
+    since: float = 0.0
+    reopened: int = 0
+    hung: bool = False
+
+    @property
+    def there(self) -> bool:
+        return self.since < NO_SIGNAL
+
+
+class Away(UserError):
+    """There is no such camera now. It may come: whoever can wait tries again."""
+
+
 class Source:
     """Iterate over it for frames; close it afterwards.
 
@@ -63,6 +88,10 @@ class Source:
     def __iter__(self) -> Iterator[Frame | None]:
         raise NotImplementedError
 
+    def signal(self) -> Signal:
+        """Whether it has frames to give; safe to ask from any thread."""
+        return Signal()
+
     def close(self) -> None:
         pass
 
@@ -77,35 +106,41 @@ def capture_mode(capture: cv2.VideoCapture) -> Mode:
     return Mode(int(width) or None, int(height) or None, fps if 0 < fps < 1000 else None, fourcc or None)
 
 
-# In a path, as many cheap cameras want it: /user=admin_password=secret_channel=1.sdp
-_SECRET = re.compile(r"((?:user|usr|pass|pwd|psw|key|token)\w*?=).*?(?=[_&;,/][a-z]+=|$)", re.IGNORECASE | re.DOTALL)
+def shown(address: str) -> str:
+    """An address as it may be printed: scheme and host alone, for user, path and query may all be secret.
 
-
-def without_credentials(address: str) -> str:
-    """An address as it may be printed: user, password and query, where keys are passed, replaced by stars.
-
-    Passwords may hold / ? # and @, so all before the last @ goes. Where that may as well be the @ of a parameter, what
-    follows may be secret too, and only the scheme stays.
+    Where an @ stands behind the host, what looks like the host may be a piece of a password: then the scheme alone.
+    A file name is no address, and stays.
     """
     scheme, mark, rest = address.partition("://")
-    if not mark:
+    if not mark or not scheme.replace("+", "").replace("-", "").replace(".", "").isalnum():
         return address
-    secret, at, rest = rest.rpartition("@")
-    if re.search(r"[/?#].*=", secret, re.DOTALL):
-        return f"{scheme}://***"
-    rest = _SECRET.sub(r"\1***", re.sub(r"[?#].*", "?***", rest, flags=re.DOTALL))
-    return f"{scheme}://***@{rest}" if at else f"{scheme}://{rest}"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or "@" in rest[len(parts.netloc) :] or not host.isprintable() or " " in host:
+        return f"{scheme}://…"
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{port}" if port else f"{scheme}://{host}"
 
 
 def split_address(flag: str, address: str) -> SplitResult:
-    """The parts of an address.
+    """The parts of an address; `unquote` gives user, password and path as they were meant.
 
     Raises:
-        UserError: if it has no such parts, or a port that is none.
+        UserError: if it has no such parts, or a character in it ends the user or the password too early.
     """
     try:
         parts = urlsplit(address)
         parts.port  # noqa: B018 - it is parsed here
-        return parts
-    except ValueError as error:
-        raise UserError(f"{flag}: {without_credentials(address)}: {error}") from error
+        whole = "@" not in address.partition("://")[2][len(parts.netloc) :] or "@" in parts.netloc
+    except ValueError:
+        whole = False
+    if not whole or parts.fragment:
+        raise UserError(
+            f"{flag}: {shown(address)}: expected scheme://user:password@host:port/path, found another form; in a user "
+            "or a password write %23 for #, %2F for /, %3F for ?, %40 for @, %5B for [; in a path %40 for @"
+        )
+    return parts

@@ -9,7 +9,7 @@ import cv2
 
 from edge.errors import UserError
 from edge.pictures import SUFFIXES, read_picture
-from edge.sources.base import Frame, Mode, Source, capture_mode
+from edge.sources.base import Frame, Source, capture_mode
 
 
 class Pictures(Source):
@@ -32,11 +32,11 @@ class Pictures(Source):
 class Video(Source):
     """A video file: every frame, in order."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._capture = cv2.VideoCapture(self.name)
+    def __init__(self, name: str, capture: cv2.VideoCapture) -> None:
+        super().__init__(name)
+        self._capture = capture
         if not self._capture.isOpened():
-            raise UserError(f"--source: {path}: expected a video that OpenCV can read")
+            raise UserError(f"--source: {name}: expected a video that OpenCV can read")
         self.mode = capture_mode(self._capture)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -54,22 +54,22 @@ class Video(Source):
         self._capture.release()
 
 
-def open_folder(text: str, mode: Mode) -> Source:
+def open_folder(text: str) -> Source:
     paths = sorted(path for path in Path(text).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise UserError(f"--source: {text}: expected pictures in this folder, found none")
     return Pictures(text, paths)
 
 
-def open_glob(text: str, mode: Mode) -> Source:
+def open_glob(text: str) -> Source:
     paths = sorted(Path(name) for name in glob.glob(text, recursive=True))
     if not paths:
         raise UserError(f"--source: {text}: expected files of this pattern, found none")
     return Pictures(text, paths)
 
 
-def open_file(text: str, mode: Mode) -> Source:
+def open_file(text: str) -> Source:
     path = Path(text)
     if not path.is_file():
         raise UserError(f"--source: {text}: expected a camera, video, picture or folder, found nothing of that name")
-    return Pictures(text, [path]) if path.suffix.lower() in SUFFIXES else Video(path)
+    return Pictures(text, [path]) if path.suffix.lower() in SUFFIXES else Video(text, cv2.VideoCapture(text))

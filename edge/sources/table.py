@@ -14,41 +14,55 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.errors import UserError
-from edge.sources import cameras
-from edge.sources.base import Mode, Source, without_credentials
+from edge.sources.base import Mode, Source, shown
+from edge.sources.cameras import Kernel, Ribbon
 from edge.sources.files import open_file, open_folder, open_glob
+from edge.sources.live import Grabber, Live
+from edge.sources.network import open_network
+from edge.sources.streams import StandardInput, TestPattern
+
+Opener = Callable[[str, Mode, bool], Source]
 
 
-def _elsewhere(text: str, mode: Mode) -> Source:
-    raise UserError(f"--source: {without_credentials(text)}: expected an address that starts rtsp:// or http://")
+def _elsewhere(text: str, mode: Mode, wait: bool) -> Source:
+    raise UserError(f"--source: {shown(text)}: expected an address that starts rtsp:// or http://")
 
 
-def _live(grabber: type[cameras.Grabber]) -> Callable[[str, Mode], Source]:
-    return lambda text, mode: cameras.Live(grabber, text, mode)
+def _live(grabber: Callable[[str, Mode], Grabber]) -> Opener:
+    return lambda text, mode, wait: Live(grabber, text, mode, wait=wait)
+
+
+def _there(opener: Callable[[str], Source]) -> Opener:
+    """Files are not waited for, and have their own size and rate."""
+    return lambda text, mode, wait: opener(text)
 
 
 # The first that matches opens it.
-SOURCES: tuple[tuple[Callable[[str], object], Callable[[str, Mode], Source]], ...] = (
-    (re.compile(r"\d+|/dev/video\d+|/dev/v4l/by-(id|path)/.+").fullmatch, _live(cameras.Kernel)),
-    (re.compile(r"picamera2(:\d+)?").fullmatch, _live(cameras.Ribbon)),
-    (re.compile(r"(?i)(rtsps?|https?)://.+").fullmatch, _live(cameras.Network)),
-    (re.compile(r"-").fullmatch, _live(cameras.StandardInput)),
-    (re.compile(r"test:").fullmatch, _live(cameras.TestPattern)),
+SOURCES: tuple[tuple[Callable[[str], object], Opener], ...] = (
+    (re.compile(r"\d+|/dev/video\d+|/dev/v4l/by-(id|path)/.+").fullmatch, _live(Kernel)),
+    (re.compile(r"picamera2(:\d+)?").fullmatch, _live(Ribbon)),
+    (re.compile(r"(?i)(rtsps?|https?)://.+").fullmatch, open_network),
+    (re.compile(r"-").fullmatch, _live(StandardInput)),
+    (re.compile(r"test:").fullmatch, _live(TestPattern)),
     (re.compile(r"[A-Za-z][\w+.-]*://").match, _elsewhere),
-    (lambda text: Path(text).is_dir(), open_folder),
-    (lambda text: Path(text).is_file(), open_file),
-    (re.compile(r".*[*?\[]").match, open_glob),
-    (lambda text: True, open_file),
+    (lambda text: Path(text).is_dir(), _there(open_folder)),
+    (lambda text: Path(text).is_file(), _there(open_file)),
+    (re.compile(r".*[*?\[]").match, _there(open_glob)),
+    (lambda text: True, _there(open_file)),
 )
 
 
-def open_source(text: str, mode: Mode | None = None) -> Source:
+def open_source(text: str, mode: Mode | None = None, wait: bool = False) -> Source:
     """Open what `--source` names.
+
+    Args:
+        mode: what is asked of a camera. No live source gives more than `fps` frames a second.
+        wait: a camera that is away is no error: it gives frames when it comes.
 
     Raises:
         UserError: if there is nothing of that name, or it does not open.
     """
     try:
-        return next(opener for matches, opener in SOURCES if matches(text))(text, mode or Mode())
+        return next(opener for matches, opener in SOURCES if matches(text))(text, mode or Mode(), wait)
     except OSError as error:  # too long a name, a folder that is closed to us
-        raise UserError(f"--source: {without_credentials(text)}: {error.strerror or error}") from error
+        raise UserError(f"--source: {shown(text)}: {error.strerror or error}") from error

@@ -4,16 +4,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge.sinks.base import Moment
+from edge.sources.base import Signal
 
 
 def render(
-    frames: int, newest: Moment | None, events: Mapping[str, int], warmth: float | None, slowed: list[str] | None
+    frames: int,
+    newest: Moment | None,
+    events: Mapping[str, int],
+    warmth: float | None,
+    slowed: list[str] | None,
+    signal: Signal | None = None,
 ) -> str:
     """All metrics as text. Names end in their unit; temperature in degrees Celsius."""
     table: list[tuple[str, str, str, list[tuple[dict[str, str], float]]]] = [
         ("frostlite_frames_total", "counter", "Frames classified.", [({}, frames)]),
         ("frostlite_events_total", "counter", "Changes to a label.", [({"label": k}, v) for k, v in events.items()]),
     ]
+    if signal is not None:
+        table += [
+            ("frostlite_signal", "gauge", "1 while the source has frames, else 0.", [({}, signal.there)]),
+            ("frostlite_last_frame_age_seconds", "gauge", "Since the source had a frame.", [({}, signal.since)]),
+            ("frostlite_source_reopened_total", "counter", "Times it was opened again.", [({}, signal.reopened)]),
+        ]
     if newest is not None:
         stages: list[tuple[dict[str, str], float]] = [({"stage": k}, v / 1e3) for k, v in newest.result.ms.items()]
         table += [

@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from edge.board import temperature, throttling
 from edge.errors import UserError
 from edge.model.classifier import UNKNOWN, Classifier
 from edge.sinks.base import Moment, Sink
-from edge.sources.base import Source
+from edge.sources.base import Signal, Source
 from edge.store import SaveFolder
 from edge.web import server
 from edge.web.access import make_token, parse_address
@@ -81,6 +82,7 @@ class Preview(Sink):
         }  # fmt: skip
         self.shown.jpeg = encode(np.full((90, 160, 3), 48, np.uint8))  # for viewers who come before the first frame
         self.newest: Moment | None = None
+        self._told = Signal(), time.monotonic()
         self.image: np.ndarray | None = None
         self.frames = 0
         self.event_counts: Counter[str] = Counter()
@@ -116,6 +118,14 @@ class Preview(Sink):
         self.frames += 1
         self._last = time.monotonic()
         self._arrived.set()
+
+    def tick(self, signal: Signal) -> None:
+        self._told = signal, time.monotonic()
+
+    def signal(self) -> Signal:
+        """That of the source, as of now."""
+        signal, told = self._told
+        return replace(signal, since=signal.since + time.monotonic() - told)
 
     def close(self) -> None:
         self._stop.set()
@@ -193,7 +203,7 @@ class Preview(Sink):
 
     def metrics(self) -> str:
         warmth, slowed = _machine()
-        return render(self.frames, self.newest, self.event_counts, warmth, slowed)
+        return render(self.frames, self.newest, self.event_counts, warmth, slowed, self.signal())
 
 
 _machine_state: tuple[float, tuple[float | None, list[str] | None]] = (-1e9, (None, None))
