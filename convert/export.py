@@ -3,56 +3,21 @@
 import ctypes
 import gc
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from convert.calibrate import samples
+from convert.job import Job
 from convert.metadata import add_metadata
 from convert.schemes import SCHEMES, Samples
+from convert.selective import quantize_selectively
+from convert.tune import tune
 from edge.model.contract import ModelSpec, append_files
 from edge.quiet import quiet
-from train.augment import Augmentation
-from train.dataset import Picture
 from train.keras import keras, layers, lite_converter, tf
-from train.rundir import Run
-
-# What a run without views of its own gets.
-MIRROR = Augmentation(rotation=0, shift=0, shear=0, zoom=0, flip=0.5, light=0, colour=0, blur=0)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all schemes work on.
-
-    Attributes:
-        model: a finished classifier with one output per label.
-        spec: its contract.
-        train: the training pictures: for training-time schemes, and to check a choice on.
-        calibration: those of them (or frames of the real camera) that show the range of every activation.
-        tolerance: the drop that is allowed, in percentage points.
-        augmentation: that of the run, for training-time schemes.
-    """
-
-    model: keras.Model
-    spec: ModelSpec
-    train: Sequence[Picture]
-    calibration: Sequence[Picture]
-    tolerance: float
-    augmentation: Augmentation = MIRROR
-
-    def samples(self) -> Iterator[list[np.ndarray]]:
-        return samples(self.calibration, self.spec)
-
-
-def augmentation_of(run: Run) -> Augmentation:
-    """That of the run's views, as its metrics tell it."""
-    told = run.metrics.get("augment") or {}
-    values = {name: value for name, value in told.items() if name != "views"}
-    return Augmentation(**values) if values else MIRROR
 
 
 def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
@@ -61,12 +26,8 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
     notes: dict[str, Any] = {}
     model = job.model
     if scheme.training:
-        from convert.tune import tune
-
         model, notes["training"] = tune(job, scheme.training)
     if scheme.selective:
-        from convert.selective import quantize_selectively
-
         graph, notes["float_layers"] = quantize_selectively(job, scheme.configure)
     else:
         graph = converted(model, scheme.configure, job.samples)

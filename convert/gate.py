@@ -12,14 +12,15 @@ import numpy as np
 
 from convert.calibrate import choose_pictures, folder_pictures
 from convert.choose import choose
-from convert.export import Job, augmentation_of, export, widen
+from convert.export import export, widen
 from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer, weights
+from convert.job import Job, augmentation_of
 from convert.own import as_probabilities, load_model, own_run
 from convert.parity import prove
 from convert.report import write_report
 from convert.schemes import BASELINE, SCHEMES
 from convert.selective import DEBUGGED
-from convert.stats import CONFIDENCE, RULES, reference_figures
+from convert.stats import CONFIDENCE, RULES, judge, reference_figures
 from edge.errors import UserError
 from edge.files import whole
 from train.dataset import Picture
@@ -63,8 +64,10 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
             print(f"{scheme}: left out: {skipped[scheme]}", flush=True)
         else:
             variants.append(variant)
-            print(f"{scheme}: accuracy {variant['accuracy']:.2%}, {variant['verdict']}", flush=True)
+            print(f"{scheme}: accuracy {variant['accuracy']:.2%}", flush=True)
 
+    for variant, verdict in zip(variants, judge(variants, len(run.validation), options.tolerance), strict=True):
+        variant["verdict"] = verdict
     chosen, why, good = choose(variants, options.tolerance, options.prefer)
     with whole(folder / "best.tflite") as part:
         part.write_bytes((folder / chosen["file"]).read_bytes())

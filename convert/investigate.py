@@ -7,7 +7,8 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from convert.export import Job, converted, free_memory
+from convert.export import converted, free_memory
+from convert.job import Job
 from convert.run import scores
 from convert.schemes import SCHEMES
 from convert.selective import DEBUGGED, noise

@@ -4,20 +4,17 @@ import csv
 import io
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tensorflow.lite.python import util
 from tensorflow.lite.tools import flatbuffer_utils
 
 from convert.calibrate import samples
+from convert.job import Job
 from convert.run import scores
 from edge.quiet import quiet
 from train.dataset import Picture
 from train.keras import lite_converter, tf
-
-if TYPE_CHECKING:
-    from convert.export import Job
 
 # The debugger runs on TensorFlow's own interpreter, which warns at every start that it is deprecated.
 warnings.filterwarnings("ignore", module="tensorflow.lite.python.interpreter")
@@ -26,7 +23,7 @@ DEBUGGED = 16  # pictures that show where the error arises
 CHECKED = 256  # training pictures that show whether it is small enough
 
 
-def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[str]]:
+def quantize_selectively(job: Job, configure: Callable) -> tuple[bytes, list[str]]:
     """The quantized graph, and the names of the layers that stayed in float.
 
     The tensors are ordered by the noise that quantization adds to them. The layers around the worst of them stay in
@@ -66,7 +63,7 @@ def quantize_selectively(job: "Job", configure: Callable) -> tuple[bytes, list[s
     return graph, kept
 
 
-def noise(debug_graph: bytes, job: "Job") -> list[tuple[str, float]]:
+def noise(debug_graph: bytes, job: Job) -> list[tuple[str, float]]:
     """Tensor name to the noise that quantization adds, as a share of its signal, averaged over channels; worst first.
 
     By channel, because one loud channel can drown the others, which no average over the whole tensor shows.
@@ -127,6 +124,6 @@ def with_uint8_ends(graph: bytes) -> bytes:
         return graph
 
 
-def answers(graph: bytes, pictures: list[Picture], job: "Job") -> np.ndarray:
+def answers(graph: bytes, pictures: list[Picture], job: Job) -> np.ndarray:
     """The label of each picture, integers (pictures,)."""
     return scores(graph, pictures, job.spec).argmax(axis=1)

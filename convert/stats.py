@@ -1,17 +1,21 @@
-"""What the answers of a variant say against those of the reference: the drop, how sure it is, and the rest."""
+"""What the answers of a variant say against those of the reference: the drop, how sure it is, and the verdict."""
 
 import math
-from statistics import NormalDist
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from convert.paired import chance_of_decision, interval, p_below
 from train.confusion import confusion_matrix
 
-CONFIDENCE = 0.90  # of the two-sided interval, so 95 % on either side of it
+ALPHA = 0.05  # how often a true drop of the tolerance may pass: of one scheme, or of all of them together
+CONFIDENCE = 1 - 2 * ALPHA  # of the two-sided interval
+POWER = 0.8  # the chance of a decision that "N more pictures" stands for
+MOST = 5000, 10  # pictures in all, and times those there are: whoever needs more than both had better try another way
+STEPS = 80  # in which the number of pictures is looked for
 BINS = 15  # of the calibration error, as in Guo et al. (2017)
 SAME_SCORES = 1e-3  # a variant that never strays further, and never to another label, is the same model
-MOST_PICTURES = 10**7
 
 
 def compare(reference: np.ndarray, scores: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -25,23 +29,26 @@ def compare(reference: np.ndarray, scores: np.ndarray, truth: np.ndarray, labels
     Returns:
         `accuracy` and `agreement` (fractions), `drop_points` with its interval, `lost` and `won` (pictures that only
         the reference, only the variant has right), the p-value of McNemar's test, `score_change` (largest and mean
-        absolute), `recall` by label, `calibration_error`, and `confusion` (rows: true labels).
+        absolute), `recall` by label, `labels_lost` (those whose recall fell by more than chance), `calibration_error`,
+        and `confusion` (rows: true labels).
     """
     before, after = reference.argmax(axis=1), scores.argmax(axis=1)
-    lost = int(((before == truth) & (after != truth)).sum())
-    won = int(((before != truth) & (after == truth)).sum())
-    low, high = drop_interval(lost, won, len(truth))
+    worse, better = (before == truth) & (after != truth), (before != truth) & (after == truth)
+    lost, won = int(worse.sum()), int(better.sum())
+    low, high = interval(lost, won, len(truth), ALPHA)
     change = np.abs(reference - scores)
+    changes = {label: (int(worse[truth == i].sum()), int(better[truth == i].sum())) for i, label in enumerate(labels)}
     return {
         "accuracy": float((after == truth).mean()),
         "drop_points": round(100 * (lost - won) / len(truth), 4),
-        "drop_interval_points": [round(low, 4), round(high, 4)],
+        "drop_interval_points": [round(100 * low, 3), round(100 * high, 3)],
         "lost": lost,
         "won": won,
         "mcnemar_p": mcnemar(lost, won),
         "agreement": float((before == after).mean()),
         "score_change": {"largest": float(change.max()), "mean": float(change.mean())},
         "recall": {label: float((after[truth == i] == i).mean()) for i, label in enumerate(labels) if i in truth},
+        "labels_lost": labels_lost(changes),
         "calibration_error": calibration_error(scores, truth),
         "confusion": confusion_matrix(truth, after, len(labels)).tolist(),
     }
@@ -53,64 +60,99 @@ def reference_figures(scores: np.ndarray, truth: np.ndarray, labels: tuple[str, 
     return {name: figures[name] for name in ("accuracy", "recall", "calibration_error", "confusion")}
 
 
-def drop_interval(lost: float, won: float, pictures: float) -> tuple[float, float]:
-    """The interval of the drop in percentage points, at `CONFIDENCE`.
+def labels_lost(changes: dict[str, tuple[int, int]]) -> list[str]:
+    """The labels that lost more pictures than they won, beyond chance: McNemar's test, one-sided, by Holm.
 
-    For two proportions measured on the same pictures: the Wald interval with one picture added to either kind of
-    change (Bonett & Price 2012), which keeps its width when nothing changed.
+    Args:
+        changes: label to pictures lost and won.
     """
-    total = pictures + 2
-    worse, better = (lost + 1) / total, (won + 1) / total
-    middle = worse - better
-    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt((worse + better - middle**2) / total)
-    return 100 * (middle - half), 100 * (middle + half)
+    chances = {label: _tail(won, lost + won) for label, (lost, won) in changes.items()}
+    kept = holm(list(chances.values()), ALPHA)
+    return [label for label, significant in zip(chances, kept, strict=True) if significant]
 
 
-def verdict(figures: dict[str, Any], pictures: int, tolerance: float) -> str:
-    """ "pass", "fail", or "undecided: N more pictures needed", by the rules of `RULES`."""
-    if figures["agreement"] == 1 and figures["score_change"]["largest"] < SAME_SCORES:
-        return "pass"
-    low, high = figures["drop_interval_points"]
-    if high <= tolerance:
-        return "pass"
-    if low > tolerance:
-        return "fail"
-    return f"undecided: {pictures_needed(figures['lost'], figures['won'], pictures, tolerance)} more pictures needed"
+def judge(rows: Sequence[dict[str, Any]], pictures: int, tolerance: float, alpha: float = ALPHA) -> list[str]:
+    """The verdicts on variants that were proved together, by the rules of `RULES`.
+
+    "pass", "fail", or a text that begins with "undecided". The chance that any of those pass whose true drop is
+    `tolerance` points is at most `alpha` (Holm 1979).
+    """
+    tested = [row for row in rows if not same_model(row)]
+    drop = tolerance / 100
+    passed = holm([p_below(row["lost"], row["won"], pictures, drop) for row in tested], alpha)
+    verdicts = {id(row): "pass" for row in rows}
+    for row, good in zip(tested, passed, strict=True):
+        if not good and p_below(row["won"], row["lost"], pictures, -drop) <= ALPHA:
+            verdicts[id(row)] = "fail"
+        elif not good:
+            verdicts[id(row)] = undecided(row["lost"], row["won"], pictures, tolerance, alpha / len(tested))
+    return [verdicts[id(row)] for row in rows]
 
 
 RULES = f"""\
-The drop is the accuracy of the Keras model less that of the variant, on the same validation pictures, in percentage
-points. Its {CONFIDENCE:.0%} interval comes from the pictures that only one of the two has right (Bonett & Price 2012).
-pass: the whole interval lies within the tolerance, or no label changed and no score by {SAME_SCORES} or more.
-fail: the whole interval lies above the tolerance.
-undecided: the interval holds the tolerance; the number says how many more pictures would settle it, if they changed
-their answers as often as these did."""
+The drop is the accuracy of the Keras model less that of the variant, on the same pictures, in percentage points. Its
+{CONFIDENCE:.0%} interval comes from the pictures that only one of the two has right, by an exact unconditional test
+with the statistic of Tango (1998).
+pass: a drop of the tolerance or more is ruled out, or no label changed and no score by {SAME_SCORES} or more. Where
+the true drop is the tolerance, that happens in at most {ALPHA:.0%} of all cases; where several schemes are proved
+together, to any of them in at most {ALPHA:.0%} (Holm 1979).
+fail: a drop of the tolerance or less is ruled out.
+undecided: neither. The number says how many more pictures would decide with a chance of {POWER:.0%}, if their answers
+changed as often as these did."""
 
 
-def pictures_needed(lost: int, won: int, pictures: int, tolerance: float) -> int:
-    """How many more validation pictures would decide, at the same rates of change; at most `MOST_PICTURES`."""
+def same_model(row: dict[str, Any]) -> bool:
+    """Whether a variant gives the labels of the reference, and its scores as good as unchanged."""
+    return row["agreement"] == 1 and row["score_change"]["largest"] < SAME_SCORES
+
+
+def holm(chances: Sequence[float], alpha: float) -> list[bool]:
+    """Which null hypotheses fall, so that the chance of any that falls wrongly is at most `alpha` (Holm 1979)."""
+    fallen = [False] * len(chances)
+    for rank, place in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
+        if chances[place] > alpha / (len(chances) - rank):
+            break
+        fallen[place] = True
+    return fallen
+
+
+def undecided(lost: int, won: int, pictures: int, tolerance: float, alpha: float = ALPHA) -> str:
+    """How many more pictures would decide, or that the drop lies too near the tolerance for that."""
+    needed = pictures_needed(lost, won, pictures, tolerance, alpha)
+    if needed is not None:
+        return f"undecided: {needed} more pictures needed"
+    high = math.ceil(1000 * interval(lost, won, pictures, alpha)[1]) / 10
+    return (
+        f"undecided: the measured drop of {100 * (lost - won) / pictures:.2f} points lies so near the tolerance of "
+        f"{tolerance:g} that more pictures hardly help; try another --scheme, or --tolerance {high:g}"
+    )
+
+
+def pictures_needed(lost: int, won: int, pictures: int, tolerance: float, alpha: float = ALPHA) -> int | None:
+    """How many more pictures decide with a chance of `POWER`, at the same rates of change; None: more than `MOST`."""
 
     def decided(total: int) -> bool:
-        share = total / pictures
-        low, high = drop_interval(lost * share, won * share, total)
-        return high <= tolerance or low > tolerance
+        return chance_of_decision(lost / pictures, won / pictures, total, tolerance / 100, alpha) >= POWER
 
-    few, enough = pictures, 2 * pictures
-    while not decided(enough):
-        few, enough = enough, 2 * enough
-        if few > MOST_PICTURES:
-            return MOST_PICTURES
+    times = max(MOST[0] / pictures, MOST[1])
+    totals = sorted({math.ceil(pictures * times ** (step / STEPS)) for step in range(1, STEPS + 1)})
+    if not decided(totals[-1]):
+        return None
+    few, enough = -1, len(totals) - 1
     while enough - few > 1:
         middle = (few + enough) // 2
-        few, enough = (few, middle) if decided(middle) else (middle, enough)
-    return enough - pictures
+        few, enough = (few, middle) if decided(totals[middle]) else (middle, enough)
+    return totals[enough] - pictures
 
 
 def mcnemar(lost: int, won: int) -> float:
     """The two-sided p-value of McNemar's exact test: that as many pictures are lost as won, but for chance."""
-    changed = lost + won
-    tail = sum(math.comb(changed, count) for count in range(min(lost, won) + 1))
-    return min(1.0, 2 * tail / 2**changed)
+    return min(1.0, 2 * _tail(min(lost, won), lost + won))
+
+
+def _tail(count: int, changed: int) -> float:
+    """The probability of `count` heads or fewer in `changed` tosses of a coin."""
+    return sum(math.comb(changed, number) for number in range(count + 1)) / 2**changed
 
 
 def calibration_error(scores: np.ndarray, truth: np.ndarray) -> float:

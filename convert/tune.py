@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
 
 from convert.calibrate import samples
+from convert.job import Job
 from edge.model.preprocess import FLOAT32, lookup_table, prepare
 from edge.quiet import quiet
 from train.augment import views
@@ -24,9 +25,6 @@ from train.checkpoint import Checkpoint
 from train.dataset import Picture
 from train.keras import keras, layers
 from train.progress import progress, say
-
-if TYPE_CHECKING:
-    from convert.export import Job
 
 BATCH = 16
 ROUNDS = 3  # each of at most `BATCHES` batches; after each the state is kept
@@ -47,13 +45,13 @@ _schemes = {
 class Step:
     """One entry of the table: how a model is made ready to learn something, and what remains of it afterwards."""
 
-    wrap: Callable[[keras.Model, "Job"], keras.Model]
-    unwrap: Callable[[keras.Model, "Job"], keras.Model]
+    wrap: Callable[[keras.Model, Job], keras.Model]
+    unwrap: Callable[[keras.Model, Job], keras.Model]
     callbacks: Callable[[], list[keras.callbacks.Callback]] = list
     learning_rate: float = 1e-5
 
 
-def tune(job: "Job", steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
+def tune(job: Job, steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Put a model through steps of the table, with what was done as JSON values."""
     model = trainable_copy(job.model)
     how = job.model.to_json(), job.spec.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation
@@ -85,7 +83,7 @@ def trainable_copy(model: keras.Model) -> keras.Model:
 
 
 def _quantize(scheme: str) -> Step:
-    def wrap(model: keras.Model, job: "Job") -> keras.Model:
+    def wrap(model: keras.Model, job: Job) -> keras.Model:
         annotated = tfmot.quantization.keras.quantize_annotate_model(model)
         wrapped = tfmot.quantization.keras.quantize_apply(annotated, _schemes[scheme]())
         _measured_ranges(wrapped, model, job)
@@ -94,7 +92,7 @@ def _quantize(scheme: str) -> Step:
     return Step(wrap, _exact_input)
 
 
-def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: "Job") -> None:
+def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: Job) -> None:
     """Start the ranges of the activations where calibration pictures put them.
 
     They would start at -6 to 6 and move by a thousandth a batch: too slow for a short fit.
@@ -115,7 +113,7 @@ def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: "Job") -> No
                 weight.assign(high[name])
 
 
-def _exact_input(model: keras.Model, job: "Job") -> keras.Model:
+def _exact_input(model: keras.Model, job: Job) -> keras.Model:
     """Set the range of the input to that of a pixel, so that uint8 pixels need no arithmetic."""
     ends = lookup_table(job.spec.mean, job.spec.std, FLOAT32)
     assert ends is not None  # float tables always change something
@@ -129,7 +127,7 @@ def _exact_input(model: keras.Model, job: "Job") -> keras.Model:
     return model
 
 
-def _prune(model: keras.Model, job: "Job") -> keras.Model:
+def _prune(model: keras.Model, job: Job) -> keras.Model:
     # The share of zeros rises over the first three quarters of the batches; the rest heals.
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         0.0, SPARSITY, 0, ROUNDS * _batches(job.train) * 3 // 4, frequency=5
@@ -137,7 +135,7 @@ def _prune(model: keras.Model, job: "Job") -> keras.Model:
     return tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedule)
 
 
-def _cluster(model: keras.Model, job: "Job") -> keras.Model:
+def _cluster(model: keras.Model, job: Job) -> keras.Model:
     start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
     return tfmot.clustering.keras.cluster_weights(model, number_of_clusters=CLUSTERS, cluster_centroids_init=start)
 
@@ -156,7 +154,7 @@ STEPS = {
 }
 
 
-def _fit(model: keras.Model, job: "Job", name: str, key: str) -> float:
+def _fit(model: keras.Model, job: Job, name: str, key: str) -> float:
     """Fit in place, from where an earlier fit was stopped, or take what it left; returns the last loss."""
     folder = cache_folder() / "tuned"
     with locked(folder / f"{key}.lock"):
@@ -191,7 +189,7 @@ def _fit(model: keras.Model, job: "Job", name: str, key: str) -> float:
 class _Batches(keras.utils.Sequence):
     """The batches of a round: views of training pictures, others in every round, the same in every run."""
 
-    def __init__(self, job: "Job", round_: int) -> None:
+    def __init__(self, job: Job, round_: int) -> None:
         super().__init__()
         self.job, self.round = job, round_
         self.pool = ThreadPoolExecutor()

@@ -13,7 +13,8 @@ from conftest import run_here
 
 from convert.calibrate import choose_pictures
 from convert.choose import choose
-from convert.export import Job, export, widen
+from convert.export import export, widen
+from convert.job import Job
 from edge import Classifier
 from edge.model.contract import ModelSpec, read_model
 from edge.model.preprocess import lookup_table, prepare

@@ -19,7 +19,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """Modules of ours that a file imports, anywhere in it; those named in a string count too, as tables have them."""
+    """Modules of ours that a file imports, anywhere in it, for types alone too; those in a string as tables have them."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -33,18 +33,9 @@ def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
                 yield place
 
 
-def typing_only(path: Path) -> set[str]:
-    """What is imported below `if TYPE_CHECKING`: no import when the program runs."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            found |= {inner.module for inner in ast.walk(node) if isinstance(inner, ast.ImportFrom) and inner.module}
-    return found
-
-
 def graph() -> dict[str, set[str]]:
     known = modules()
-    return {name: set(imported(path, known)) - typing_only(path) - {name} for name, path in known.items()}
+    return {name: set(imported(path, known)) - {name} for name, path in known.items()}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, colour_picture, run_module
 
-from convert.export import Job
+from convert.job import Job
 from convert.tune import ROUNDS, tune
 from edge.model.contract import ModelSpec
 from train.checkpoint import Checkpoint

@@ -1,0 +1,47 @@
+"""What all schemes work on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from convert.calibrate import samples
+from edge.model.contract import ModelSpec
+from train.augment import Augmentation
+from train.dataset import Picture
+from train.keras import keras
+from train.rundir import Run
+
+# What a run without views of its own gets.
+MIRROR = Augmentation(rotation=0, shift=0, shear=0, zoom=0, flip=0.5, light=0, colour=0, blur=0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model to be quantized, and the pictures that may have a say in it.
+
+    Attributes:
+        model: a finished classifier with one output per label.
+        spec: its contract.
+        train: the training pictures: for training-time schemes, and to check a choice on.
+        calibration: those of them (or frames of the real camera) that show the range of every activation.
+        tolerance: the drop that is allowed, in percentage points.
+        augmentation: that of the run, for training-time schemes.
+    """
+
+    model: keras.Model
+    spec: ModelSpec
+    train: Sequence[Picture]
+    calibration: Sequence[Picture]
+    tolerance: float
+    augmentation: Augmentation = MIRROR
+
+    def samples(self) -> Iterator[list[np.ndarray]]:
+        return samples(self.calibration, self.spec)
+
+
+def augmentation_of(run: Run) -> Augmentation:
+    """That of the run's views, as its metrics tell it."""
+    told = run.metrics.get("augment") or {}
+    values = {name: value for name, value in told.items() if name != "views"}
+    return Augmentation(**values) if values else MIRROR
