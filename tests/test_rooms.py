@@ -19,7 +19,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """Modules of ours that a file imports, anywhere in it, for types alone too; those in a string as tables have them."""
+    """Modules of ours that a file imports, anywhere in it, for types alone too, or names in a string as tables do."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
