@@ -163,8 +163,10 @@ def bundle(model: Path, pictures: Sequence[Path], out: Path, wheels: bool = Fals
     """Write the archive; returns its path.
 
     Raises:
-        UserError: if the model or a picture is not usable, or a wheel cannot be had.
+        UserError: if the model or a picture is not usable, a wheel cannot be had, or this is an installed package.
     """
+    if not (ROOT / "constraints.txt").is_file():
+        raise UserError("bundle: expected a clone of the project, which has the parts for a Pi; found a package")
     with Classifier(model):
         pass  # whatever is wrong with the model is told here
     paths = [path for path in (ROOT / "edge").rglob("*") if path.is_file()]
