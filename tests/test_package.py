@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import tomllib
 from conftest import ROOT, run_module
 
 import frostlite
