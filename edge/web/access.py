@@ -4,14 +4,15 @@ import hmac
 import os
 import re
 import secrets
+import socket
 from email.message import Message
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from edge.errors import UserError
 
 _COOKIE = "frostlite"
+_SHORTEST = 8  # letters of a token: what a network can be asked in a year does not find it
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -30,19 +31,40 @@ def make_token(host: str) -> str:
     """What a server at `host` asks for: nothing on this machine, else FROSTLITE_TOKEN or a fresh secret.
 
     Raises:
-        UserError: if that cannot stand in a link and a cookie.
+        UserError: if that is too short, or cannot stand in a link and a cookie.
     """
     if _is_local(host):
         return ""
     token = os.environ.get("FROSTLITE_TOKEN") or secrets.token_urlsafe(16)
-    if not re.fullmatch(r"[\w.~-]+", token, re.ASCII):
-        raise UserError("FROSTLITE_TOKEN: expected letters, digits and .~_- only")
+    if len(token) < _SHORTEST or not re.fullmatch(r"[\w.~-]+", token, re.ASCII):
+        raise UserError(
+            f"FROSTLITE_TOKEN: expected at least {_SHORTEST} characters, letters, digits and .~_- only; "
+            "leave it empty to get a fresh token"
+        )
     return token
 
 
-def cookie(token: str) -> str:
-    """The value of a Set-Cookie header by which a browser shows the token from now on."""
-    return f"{_COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
+def cookie(token: str, port: int) -> str:
+    """The value of a Set-Cookie header by which a browser shows the token from now on.
+
+    Browsers send cookies to all ports of a machine, so the name holds the port: two cameras on one Pi keep apart.
+    """
+    return f"{_COOKIE}-{port}={token}; HttpOnly; SameSite=Strict; Path=/"
+
+
+def reachable(host: str) -> str:
+    """A host as it can stand in a link; for one that means "all addresses", the address that leads out of here."""
+    try:
+        if ip_address(host).is_unspecified:
+            family, far = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((far, 9))  # chooses a route; a datagram socket sends nothing by this
+                host = probe.getsockname()[0]
+    except ValueError:
+        pass  # a name
+    except OSError:
+        host = socket.gethostname()  # no route: no network yet
+    return f"[{host}]" if ":" in host else host
 
 
 def admit(token: str, headers: Message, asked: str = "") -> int:
@@ -57,12 +79,14 @@ def admit(token: str, headers: Message, asked: str = "") -> int:
         return 200 if _is_local(urlsplit(f"//{headers.get('Host', '')}").hostname or "") else 403
     if asked and _same(asked, token):
         return 303
-    try:
-        shown = SimpleCookie(headers.get("Cookie", "")).get(_COOKIE)
-    except CookieError:
-        shown = None
     bearer = headers.get("Authorization", "").removeprefix("Bearer ")
-    return 200 if _same(shown.value if shown else "", token) or _same(bearer, token) else 401
+    return 200 if any(_same(given, token) for given in [bearer, *_cookies(headers)]) else 401
+
+
+def _cookies(headers: Message) -> list[str]:
+    """The values of our cookies. Those of other programs on this machine may hold anything, as JSON."""
+    pairs = (pair.strip().partition("=") for line in headers.get_all("Cookie", []) for pair in line.split(";"))
+    return [value.strip('"') for name, _, value in pairs if name.split("-")[0] == _COOKIE]
 
 
 def _is_local(host: str) -> bool:

@@ -1,17 +1,19 @@
 """The page: the live picture and all that is known of it, for any number of viewers.
 
-One thread encodes each picture once, at a modest rate and only while somebody looks; `edge.web.server` hands it out.
+Each picture is encoded once, at a modest rate and only while somebody looks, and goes out with what is known of it;
+`edge.web.server` hands it out.
 """
 
 import os
+import re
+import secrets
 import sys
 import threading
 import time
 from argparse import Namespace
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,14 @@ from edge.sinks.base import Moment, Sink
 from edge.sources.base import Signal, Source
 from edge.store import SaveFolder
 from edge.web import server
-from edge.web.access import make_token, parse_address
+from edge.web.access import make_token, parse_address, reachable
 from edge.web.metrics import render
 
-_RATE = 12.0  # pictures a second at most, and states at most a third of it
-_WIDTH = 960  # pixels of the picture's longer side at most
+_RATE = 12.0  # pictures a second at most
+_PATIENCE = 1.0  # seconds that an answer waits for a new picture
+_LONGEST = 960  # pixels of a picture's longer side at most
 _QUALITY = 80  # of the JPEGs, 0 to 100
 _LABELS = 24  # bars at most
-_SIGNAL = 3.0  # seconds without a frame after which the page says so
 
 
 def open_preview(options: Namespace, classifier: Classifier, source: Source) -> Sink:
@@ -49,6 +51,17 @@ def open_preview(options: Namespace, classifier: Classifier, source: Source) -> 
     ]
     folder = SaveFolder(Path(options.save_dir))
     return Preview(options.preview, source.name, folder, labels=spec.labels, model=[row for row in model if row[1]])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame on its way to the viewers: its number, the frame, what is known of it, and when it came."""
+
+    number: int
+    image: np.ndarray
+    moment: Moment | None
+    came: float
+    jpeg: bytes = b""
 
 
 class Preview(Sink):
@@ -75,111 +88,156 @@ class Preview(Sink):
     ) -> None:
         host, port = parse_address(address)
         self.token = make_token(host)
-        self.folder, self.shown = folder, server.Shown()
+        self.folder, self.labels = folder, labels
         self.card: dict[str, Any] = {
             "source": source, "labels": labels[:1000], "label": label, "unknown": UNKNOWN, "model": model,
             "classifies": bool(model),
         }  # fmt: skip
-        self.shown.jpeg = encode(np.full((90, 160, 3), 48, np.uint8))  # for viewers who come before the first frame
-        self.newest: Moment | None = None
         self._told = Signal(), time.monotonic()
-        self.image: np.ndarray | None = None
         self.frames = 0
+        self.encoded = 0
         self.event_counts: Counter[str] = Counter()
-        self._last = 0.0
-        self._wanted = 0
+        self._identity = secrets.token_hex(4)  # of this run: a page that outlives it hears the card again
+        self._events: deque[tuple[float, str]] = deque(maxlen=1000)
+        self._changes = 0
+        self._newest: Shown | None = None
+        self._picture: Shown | None = None  # the newest that was encoded
+        self._due = 0.0
+        self._fresh = threading.Condition()
+        self._encoding = threading.Lock()
         self._stop = threading.Event()
-        self._arrived = threading.Event()
         try:
             self._server = server.start(self, (host, port))
         except OSError as error:
             raise UserError(f"--preview: {address}: cannot listen there: {error.strerror}") from error
         self.port = self._server.server_address[1]
-        name = f"[{host}]" if ":" in host else host
-        self.link = f"http://{name}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+        self.link = f"http://{reachable(host)}:{self.port}/" + (f"?token={self.token}" if self.token else "")
         # Who has set the token knows it, and it is not for the journal of a service.
         known = self.token and self.token == os.environ.get("FROSTLITE_TOKEN")
         told = f"{self.link.partition('?')[0]} with the token of FROSTLITE_TOKEN" if known else self.link
         print(f"preview: {told}", file=sys.stderr, flush=True)
-        self._encoder = threading.Thread(target=self._encode, name="encoder", daemon=True)
-        self._encoder.start()
 
     def write(self, moment: Moment) -> None:
         if moment.event is not None:
             self.event_counts[moment.event.label] += 1
-            self.shown.events.append((time.monotonic(), moment.event.label))
-            self.shown.changes += 1
-        self.newest = moment
-        self.show(moment.frame.image)
+            with self._fresh:
+                self._events.append((time.monotonic(), moment.event.label))
+                self._changes += 1
+        self._take(moment.frame.image, moment)
 
     def show(self, image: np.ndarray) -> None:
         """Take a BGR uint8 frame (height, width, 3), which must not change afterwards."""
-        self.image = image
-        self.frames += 1
-        self._last = time.monotonic()
-        self._arrived.set()
+        self._take(image, None)
+
+    def _take(self, image: np.ndarray, moment: Moment | None) -> None:
+        with self._fresh:
+            self.frames += 1
+            self._newest = Shown(self.frames, image, moment, time.monotonic())
+            self._fresh.notify_all()
 
     def tick(self, signal: Signal) -> None:
         self._told = signal, time.monotonic()
 
     def signal(self) -> Signal:
-        """That of the source, as of now."""
-        signal, told = self._told
-        return replace(signal, since=signal.since + time.monotonic() - told)
+        """That of the source, as of now; a frame that came since is one too."""
+        (signal, told), newest, now = self._told, self._newest, time.monotonic()
+        since = signal.since + now - told
+        return replace(signal, since=min(since, now - newest.came) if newest else since)
 
     def close(self) -> None:
         self._stop.set()
-        self._arrived.set()
-        with self.shown.fresh:
-            self.shown.fresh.notify_all()
+        with self._fresh:
+            self._fresh.notify_all()
         self._server.shutdown()
         self._server.server_close()
-        self._encoder.join(2)
 
-    def _encode(self) -> None:
-        """Make pictures and states, as often as anybody can see them."""
-        told, encoded = 0.0, 0
-        while not self._stop.is_set():
-            due = time.monotonic() + 1 / _RATE
-            if self._arrived.wait(1.0):
-                self._arrived.clear()
-            image, number = self.image, self.frames
-            jpeg = encode(image) if image is not None and self._wanted and number != encoded else None
-            with self.shown.fresh:
-                if jpeg is not None:
-                    self.shown.jpeg, self.shown.jpegs, encoded = jpeg, self.shown.jpegs + 1, number
-                if due - told > 3 / _RATE:
-                    self.shown.state, self.shown.states, told = self._state(), self.shown.states + 1, due
-                self.shown.fresh.notify_all()
-            self._stop.wait(max(0.0, due - time.monotonic()))
+    def is_stopping(self) -> bool:
+        return self._stop.is_set()
 
-    def _state(self) -> dict[str, Any]:
-        now = time.monotonic()
-        state: dict[str, Any] = {
-            "clock": now,
-            "signal": now - self._last < _SIGNAL,
-            "frame": self.frames,
-            "saved": self.folder.counts(),
-            "figures": self._figures(),
+    def next(self, after: str) -> tuple[dict[str, Any], bytes]:
+        """What a viewer gets who has everything up to the cursor `after`: the state, and the JPEG that it is of.
+
+        The JPEG is empty if there is none that the viewer has not seen. Waits for one for up to a second, unless the
+        cursor is of no page or of another run: then the state has the card and all events too.
+        """
+        found = re.fullmatch(rf"{self._identity}\.(\d{{1,15}})\.(\d{{1,15}})", after)
+        seen, changes = map(int, found.groups()) if found else (0, 0)
+        picture = self._encode(seen, _PATIENCE if found else 0)
+        number = picture.number if picture else 0
+        signal, now = self.signal(), time.monotonic()
+        with self._fresh:
+            new = list(self._events)[-(self._changes - changes) :] if self._changes > changes else []
+            cursor = f"{self._identity}.{number}.{self._changes}"
+        state = {
+            "cursor": cursor, "clock": now, "events": new, "frame": number,
+            "signal": signal.there and picture is not None, "silent": round(signal.since, 1), "hung": signal.hung,
+            "age": now - picture.came if picture else None, "saved": self.folder.counts(), "figures": self._figures(),
+        }  # fmt: skip
+        if not found:
+            state["card"] = self.card
+        if picture and picture.moment:
+            state |= self._answer(picture.moment)
+        return state, picture.jpeg if picture and number != seen else b""
+
+    def picture(self, seen: int, fill: bool) -> tuple[int, bytes]:
+        """Number and JPEG of the newest picture after number `seen`; without one no bytes, or if `fill` "no signal"."""
+        newest = self._encode(seen, _PATIENCE)
+        if newest is None or newest.number == seen:
+            return seen, _no_signal() if fill else b""
+        return newest.number, newest.jpeg
+
+    def _encode(self, seen: int, patience: float) -> Shown | None:
+        """The newest picture; one other than number `seen` if it comes within `patience` seconds. None before the first.
+
+        The viewer who comes first encodes it for all, at a modest rate: no work is done while nobody looks, and an
+        error is that viewer's alone.
+        """
+        with self._fresh:
+            self._fresh.wait_for(lambda: self._stop.is_set() or self.frames != seen, patience)
+        with self._encoding:
+            if self._picture is None or self._picture.number == seen:
+                self._stop.wait(max(0.0, self._due - time.monotonic()))
+            newest, now = self._newest, time.monotonic()
+            if newest and now >= self._due and not (self._picture and self._picture.number == newest.number):
+                self._due = now + 1 / _RATE
+                self._picture = replace(newest, jpeg=encode(newest.image))
+                self.encoded += 1
+            return self._picture
+
+    def save(self, label: str) -> Path:
+        """Save the newest frame; where.
+
+        Raises:
+            UserError: if there is none, or none that is new, or the label or the disk does not allow it.
+        """
+        newest = self._newest
+        if newest is None:
+            raise UserError("there is no frame yet")
+        if not (signal := self.signal()).there:
+            raise UserError(f"no frame for {signal.since:.0f} s: nothing is saved")
+        return self.folder.save(label, newest.image)
+
+    def _answer(self, moment: Moment) -> dict[str, Any]:
+        """The label that stands with its own score, which need not be the best one, and the bars."""
+        scores = moment.result.scores
+        order = np.argsort(-scores)[:_LABELS] if len(scores) > _LABELS else range(len(scores))
+        own = self.labels.index(moment.stable) if moment.stable in self.labels else None
+        return {
+            "label": moment.stable,
+            "score": None if own is None else round(float(scores[own]), 4),
+            "scores": [(self.labels[place], round(float(scores[place]), 4)) for place in order],
         }
-        if self.newest is not None:
-            result = self.newest.result
-            order = range(len(result.scores))
-            if len(result.scores) > _LABELS:
-                order = np.argsort(-result.scores)[:_LABELS]  # type: ignore[assignment]
-            names: tuple[str, ...] = self.card["labels"]
-            scores = [(names[place], round(float(result.scores[place]), 4)) for place in order if place < len(names)]
-            state |= {"label": self.newest.stable, "score": round(result.score, 4), "scores": scores}
-        return state
 
     def _figures(self) -> list[tuple[str, str]]:
         figures = [("frames", f"{self.frames:,}")]
-        if self.newest is not None:
-            figures.append(("frames per second", f"{self.newest.fps:.1f}"))
-            figures += [(stage, f"{value:.1f} ms") for stage, value in self.newest.result.ms.items()]
-            figures.append(("dropped", f"{self.newest.dropped:,}"))
-            if self.newest.lost:
-                figures.append(("lost by sinks", f"{self.newest.lost:,}"))
+        if self._newest is not None and (moment := self._newest.moment) is not None:
+            figures.append(("frames per second", f"{moment.fps:.1f}"))
+            figures += [(stage, f"{value:.1f} ms") for stage, value in moment.result.ms.items()]
+            figures.append(("dropped", f"{moment.dropped:,}"))
+            if moment.lost:
+                figures.append(("lost by sinks", f"{moment.lost:,}"))
+        if reopened := self._told[0].reopened:
+            figures.append(("camera opened again", f"{reopened:,} times"))
         warmth, slowed = _machine()
         if warmth is not None:
             figures.append(("temperature", f"{warmth:.0f} °C"))
@@ -187,23 +245,10 @@ class Preview(Sink):
             figures.append(("throttling", ", ".join(slowed) or "none"))
         return figures
 
-    @contextmanager
-    def looking(self) -> Iterator[None]:
-        """Somebody wants pictures for the length of the block."""
-        with self.shown.fresh:
-            self._wanted += 1
-        try:
-            yield
-        finally:
-            with self.shown.fresh:
-                self._wanted -= 1
-
-    def is_stopping(self) -> bool:
-        return self._stop.is_set()
-
     def metrics(self) -> str:
         warmth, slowed = _machine()
-        return render(self.frames, self.newest, self.event_counts, warmth, slowed, self.signal())
+        newest = self._newest.moment if self._newest else None
+        return render(self.frames, newest, self.event_counts, warmth, slowed, self.signal())
 
 
 _machine_state: tuple[float, tuple[float | None, list[str] | None]] = (-1e9, (None, None))
@@ -219,7 +264,17 @@ def _machine() -> tuple[float | None, list[str] | None]:
 
 def encode(image: np.ndarray) -> bytes:
     """A JPEG of a BGR uint8 frame (height, width, 3), made smaller if it is large."""
-    scale = _WIDTH / max(image.shape[:2])
+    height, width = image.shape[:2]
+    scale = _LONGEST / max(height, width)
     if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        size = max(1, round(width * scale)), max(1, round(height * scale))  # a frame may be a line of pixels
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+
+
+@lru_cache(maxsize=1)
+def _no_signal() -> bytes:
+    """What a stream shows while there are no frames: other programs hear of it in no other way."""
+    image = np.full((360, 640, 3), 48, np.uint8)
+    cv2.putText(image, "no signal", (190, 195), cv2.FONT_HERSHEY_SIMPLEX, 1.6, (200, 200, 200), 3, cv2.LINE_AA)
+    return encode(image)

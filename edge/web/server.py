@@ -1,37 +1,33 @@
-"""The server of the page: Python's own http.server, one thread a connection.
+"""What the page's server answers: the page itself, `/next` for its pictures, and what other programs ask for.
 
-A viewer that stalls holds up its own thread alone, until its connection times out.
+`/next?after=CURSOR` answers with one line of JSON (the state), and then the JPEG that the state is of: they cannot come
+apart. It waits for a picture that the cursor does not know, for a second at most; then the state comes without one.
+A viewer that asks one picture at a time never gets an old one out of a buffer, and holds no connection for long.
 """
 
 import json
-import socket
-import sys
 import threading
 import time
-from collections import deque
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
-
 from edge.errors import UserError
-from edge.store import SaveFolder
 from edge.web.access import admit, cookie
+from edge.web.connections import Server
 
-_VIEWERS = 24  # connections at a time
 _STALLED = 10.0  # seconds after which a connection that takes nothing is closed
-_AGAIN = 5.0  # seconds without a new picture after which the last one is sent again
+_AGAIN = 5.0  # seconds without a new picture after which a stream says "no signal" in a picture
 _PAGE = Path(__file__).parent / "page"
-_FILES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+_FILES = {f"/{path.name}": path for path in _PAGE.iterdir() if path.suffix in _KINDS}
+_FILES["/"] = _PAGE / "index.html"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -40,73 +36,44 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _REFUSALS = {401: b"expected the token that was printed with the link", 403: b"expected a request to localhost"}
-
-
-@dataclass
-class Shown:
-    """What the viewers get. Written by the loop and the encoder, read by every viewer, under one condition."""
-
-    fresh: threading.Condition = field(default_factory=threading.Condition)
-    jpeg: bytes = b""
-    jpegs: int = 0
-    state: dict[str, Any] = field(default_factory=dict)
-    states: int = 0
-    events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=1000))
-    changes: int = 0
+_BUSY = b"too many viewers; this one is served as soon as another one leaves"
 
 
 class Page(Protocol):
-    """What is served."""
+    """What is served; see `edge.web.preview.Preview`."""
 
     token: str
-    card: dict[str, Any]
-    folder: SaveFolder
-    shown: Shown
-    image: np.ndarray | None
+    port: int
 
-    def looking(self) -> AbstractContextManager[None]: ...
+    def next(self, after: str) -> tuple[dict[str, Any], bytes]: ...
 
-    def is_stopping(self) -> bool: ...
+    def picture(self, seen: int, fill: bool) -> tuple[int, bytes]: ...
+
+    def save(self, label: str) -> Path: ...
 
     def metrics(self) -> str: ...
 
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 16
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._free = threading.BoundedSemaphore(_VIEWERS)
-        super().__init__(address, handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], OSError):  # a viewer that went away is no error
-            super().handle_error(request, client_address)
+    def is_stopping(self) -> bool: ...
 
 
 class Handler(BaseHTTPRequestHandler):
     page: Page
+    server: Server
+    protocol_version = "HTTP/1.1"
     timeout = _STALLED
     server_version, sys_version = "FrostLite", ""
+    disable_nagle_algorithm = True
+
+    def handle_one_request(self) -> None:
+        self.server.owes(self.request, True)
+        super().handle_one_request()
 
     def parse_request(self) -> bool:
         """Read request line and headers; one with a broken address in them is answered at once."""
         if not super().parse_request():
             return False
+        # A body that is left unread would be taken for the next request.
+        self.close_connection |= "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
         try:
             for address in (self.path, f"//{self.headers.get('Host', '')}", self.headers.get("Origin", "")):
                 urlsplit(address)
@@ -116,23 +83,35 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def do_GET(self) -> None:
+        self.server.owes(self.request, False)
         address = urlsplit(self.path)
-        if not self._admit(parse_qs(address.query)):
+        query = parse_qs(address.query)
+        if not self._admit(query):
             return
-        streams = {"/stream.mjpg": self._pictures, "/events": self._states}
         if address.path in _FILES:
-            name, kind = _FILES[address.path]
-            self._answer(200, (_PAGE / name).read_bytes(), kind)
-        elif address.path in streams:
-            streams[address.path]()
+            path = _FILES[address.path]
+            self._answer(200, path.read_bytes(), _KINDS[path.suffix])
         elif address.path == "/metrics":
             self._answer(200, self.page.metrics().encode(), "text/plain; version=0.0.4; charset=utf-8")
+        elif address.path in ("/next", "/stream.mjpg"):
+            with self.server.viewing(self.client_address[0]) as free:
+                if not free:
+                    self._answer(503, _BUSY, Retry_After="2")
+                elif address.path == "/next":
+                    state, jpeg = self.page.next(query.get("after", [""])[0])
+                    self._answer(200, json.dumps(state).encode() + b"\n" + jpeg, "application/octet-stream")
+                else:
+                    self._stream()
         else:
             self._answer(404, b"there is nothing here")
 
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        short = length.isdecimal() and int(length) <= 4096
+        body = self.rfile.read(int(length)) if short else b""
+        self.server.owes(self.request, False)
         if not self._admit({}):
             return
         origin = self.headers.get("Origin")
@@ -142,15 +121,10 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(403, b"only the page itself may do this")
         if urlsplit(self.path).path != "/save":
             return self._answer(404, b"there is nothing here")
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > 4096:
+        if not short:
             return self._answer(413, b"expected a short request")
-        image = self.page.image
         try:
-            label = json.loads(self.rfile.read(int(length)))["label"]
-            if image is None:
-                raise UserError("there is no frame yet")
-            path = self.page.folder.save(str(label), image)
+            path = self.page.save(str(json.loads(body)["label"]))
         except UserError as error:
             return self._answer(409, str(error).encode())
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -162,63 +136,36 @@ class Handler(BaseHTTPRequestHandler):
         if status in _REFUSALS:
             self._answer(status, _REFUSALS[status])
         elif status == 303:  # on to the same place, without the token in the address
-            self.send_response(303)
-            self.send_header("Location", urlsplit(self.path).path.replace("//", "/"))
-            self.send_header("Set-Cookie", cookie(self.page.token))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            place = urlsplit(self.path).path.replace("//", "/")
+            self._answer(303, b"", Location=place, Set_Cookie=cookie(self.page.token, self.page.port))
         return status == 200
 
-    def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-        self.send_response(status)
-        for name, value in {**_HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
+    def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8", **more: str) -> None:
+        self._begin(status, {"Content-Type": kind, "Content-Length": str(len(body)), **more})
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _stream(self, kind: str) -> None:
-        self.send_response(200)
-        for name, value in {**_HEADERS, "Content-Type": kind}.items():
-            self.send_header(name, value)
+    def _begin(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        ends = {"Connection": "close"} if self.close_connection else {}
+        for name, value in {**_HEADERS, **headers, **ends}.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
 
-    def _pictures(self) -> None:
+    def _stream(self) -> None:
         """JPEG after JPEG, always the newest (multipart/x-mixed-replace).
 
-        While no new one comes the last is sent again: only writing shows that a viewer is gone.
+        While no new one comes, one that says so is sent now and then: only writing shows that a viewer is gone.
         """
-        self._stream("multipart/x-mixed-replace; boundary=frame")
-        shown, sent, last = self.page.shown, 0, time.monotonic()
-        with self.page.looking():
-            while not self.page.is_stopping():
-                with shown.fresh:
-                    shown.fresh.wait(1.0)
-                    jpeg, number = shown.jpeg, shown.jpegs
-                if jpeg and (number != sent or time.monotonic() - last > _AGAIN):
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    self.wfile.write(head.encode() + jpeg + b"\r\n")
-                    sent, last = number, time.monotonic()
-
-    def _states(self) -> None:
-        """States and changes as server-sent events."""
-        self._stream("text/event-stream; charset=utf-8")
-        shown, sent = self.page.shown, 0
-        changes = shown.changes
-        self._tell("card", {**self.page.card, "events": list(shown.events)})
-        while not self.page.is_stopping():
-            with shown.fresh:
-                shown.fresh.wait(2.0)
-                state, fresh, sent = shown.state, shown.states != sent, shown.states
-                new = list(shown.events)[-(shown.changes - changes) :] if shown.changes > changes else []
-                changes = shown.changes
-            for event in new:
-                self._tell("change", event)
-            if state and fresh:
-                self._tell("state", state)
-
-    def _tell(self, name: str, value: Any) -> None:
-        self.wfile.write(f"event: {name}\ndata: {json.dumps(value)}\n\n".encode())
+        self.close_connection = True
+        self._begin(200, {"Content-Type": "multipart/x-mixed-replace; boundary=frame"})
+        seen, last = 0, time.monotonic()
+        while not self.page.is_stopping() and self.command != "HEAD":
+            seen, jpeg = self.page.picture(seen, time.monotonic() - last > _AGAIN)
+            if jpeg:
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+                last = time.monotonic()
 
     def log_message(self, format: str, *args: Any) -> None:
         pass  # a line for each request would drown the results
