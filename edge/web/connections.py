@@ -67,6 +67,13 @@ class Server(ThreadingHTTPServer):
         else:
             super().process_request(request, client_address)
 
+    def server_close(self) -> None:
+        """Stop listening, and end what is open: a viewer must not go on with a page that is over."""
+        super().server_close()
+        with self._lock:
+            for request in list(self._peers):
+                self._drop(request, 503)
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)

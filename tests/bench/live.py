@@ -105,18 +105,17 @@ def loop(model: str, page: str) -> None:
 
 @contextmanager
 def reading(link: str) -> Iterator[list[int]]:
-    """One viewer that does no more than read: pictures and states."""
+    """One viewer that does no more than read pictures with their states, as the page does."""
     port, ended, pictures = int(re.findall(r":(\d+)", link)[0]), threading.Event(), [0]
 
-    def follow(path: str) -> None:
-        answer = HTTPConnection("127.0.0.1", port, timeout=20)
-        answer.request("GET", path)
-        stream = answer.getresponse()
-        while not ended.is_set() and (data := stream.read1(1 << 16)):
-            pictures[0] += data.count(b"Content-Type: image/jpeg")
+    def follow() -> None:
+        connection, cursor = HTTPConnection("127.0.0.1", port, timeout=20), ""
+        while not ended.is_set():
+            connection.request("GET", f"/next?after={cursor}")
+            line, _, jpeg = connection.getresponse().read().partition(b"\n")
+            cursor, pictures[0] = json.loads(line)["cursor"], pictures[0] + bool(jpeg)
 
-    for path in ("/stream.mjpg", "/events"):
-        threading.Thread(target=follow, args=(path,), daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
     yield pictures
     ended.set()
 
