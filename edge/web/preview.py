@@ -187,7 +187,7 @@ class Preview(Sink):
         return newest.number, newest.jpeg
 
     def _encode(self, seen: int, patience: float) -> Shown | None:
-        """The newest picture; one other than number `seen` if it comes within `patience` seconds. None before the first.
+        """The newest picture, one other than number `seen` if it comes within `patience` seconds; None before any.
 
         The viewer who comes first encodes it for all, at a modest rate: no work is done while nobody looks, and an
         error is that viewer's alone.
