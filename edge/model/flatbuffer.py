@@ -31,7 +31,7 @@ class Table:
             raise ValueError(f"an offset leads outside the file, to byte {position}")
         return struct.unpack_from(form, self._data, position)[0]
 
-    def _place(self, field: int) -> int | None:
+    def place(self, field: int) -> int | None:
         entry = 4 + 2 * field
         offset = self._number("<H", self._fields + entry) if entry + 2 <= self._size else 0
         return self._position + offset if offset else None
@@ -41,11 +41,11 @@ class Table:
 
     def integer(self, field: int, form: str = "<i", default: int = 0) -> int:
         """A number; `form` as the struct module has it."""
-        place = self._place(field)
+        place = self.place(field)
         return default if place is None else self._number(form, place)
 
     def table(self, field: int) -> "Table | None":
-        place = self._place(field)
+        place = self.place(field)
         return None if place is None else Table(self._data, self._target(place))
 
     def raw(self, field: int) -> bytes:
@@ -67,7 +67,7 @@ class Table:
 
     def _vector(self, field: int, size: int, longest: int = _LONGEST) -> tuple[int, int]:
         """Where the elements start, and how many there are."""
-        place = self._place(field)
+        place = self.place(field)
         if place is None:
             return 0, 0
         start = self._target(place)
