@@ -112,9 +112,9 @@ def arguments(parser: Parser) -> list[str]:
 
 def model_options(count: str | None = None) -> Parser:
     parser = Parser(add_help=False)
-    parser.add_argument("model", metavar="MODEL", type=Path, nargs=count, help="a .tflite file")
+    parser.add_argument("model", metavar="MODEL", type=Path, nargs=count, help="a .tflite file, or a zip with one")
     foreign = parser.add_argument_group("a model that FrostLite did not make, as far as it does not say itself")
-    foreign.add_argument("--labels", metavar="FILE", help="one label a line")
+    foreign.add_argument("--labels", metavar="FILE", help="one label a line, or JSON, CSV, YAML")
     foreign.add_argument("--mean", metavar="X[,X,X]", type=numbers, help="of pixels, in RGB order")
     foreign.add_argument("--std", metavar="X[,X,X]", type=numbers, help="of pixels; the input is (pixel - mean) / std")
     foreign.add_argument("--resize", choices=("stretch", "crop", "pad"), help="how frames fit the input")
@@ -214,7 +214,7 @@ def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
         return file
     from edge.model.foreign import adopt
 
-    return adopt(file, **given)
+    return adopt(file, **given, runtime=getattr(options, "runtime", None))
 
 
 def open_classifier(options: argparse.Namespace) -> Any:

@@ -18,7 +18,7 @@ from device import flat
 from edge import Classifier
 from edge.model import trust
 from edge.model.contract import read_model
-from edge.model.foreign import clean_labels, read_graph
+from edge.model.graph import read_graph
 
 FULL = bool(os.environ.get("FROSTLITE_SLOW"))
 MODELS, RESEALED, PICTURES = (2000, 300, 5000) if FULL else (400, 12, 1500)
@@ -184,9 +184,9 @@ def test_the_reader_agrees_with_the_schema_of_tensorflow(tiny_model: Path) -> No
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
     subgraph = model.subgraphs[0]
     taken = subgraph.tensors[subgraph.inputs[0]]
-    assert ours.input_shape == tuple(taken.shape)
-    assert ours.outputs == subgraph.tensors[subgraph.outputs[0]].shape[-1]
-    assert ours.activation == schema.BuiltinOperator.SOFTMAX
+    assert ours.inputs[0].shape == tuple(taken.shape)
+    assert ours.scores == subgraph.tensors[subgraph.outputs[0]].shape[-1]
+    assert ours.operation == "softmax"
     assert ours.label_files == ("labels.txt",)
     assert ours.std == (255, 255, 255)
 
@@ -213,19 +213,3 @@ def test_what_is_not_known_is_asked_for(tiny_model: Path, tmp_path: Path) -> Non
     job = run_module("edge", "classify", tiny_model, tmp_path / "red.png", "--mean", 0)
     assert job.returncode == 2
     assert "--mean" in job.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "labels"),
-    [
-        ("cat\ndog\n", ["cat", "dog"]),
-        ("0 cat\n1 dog\n", ["cat", "dog"]),  # as Teachable Machine writes them
-        ("0: cat\r\n1: dog\r\n\r\n", ["cat", "dog"]),
-        ("1 cat\n2 dog\n", ["cat", "dog"]),
-        ("3 apples\n5 pears\n", ["3 apples", "5 pears"]),  # numbers that do not count the lines are names
-        ("crane\ncat\ncrane\n", ["crane (0)", "cat", "crane (2)"]),  # ImageNet has two cranes
-        ("", []),
-    ],
-)
-def test_labels_files(text: str, labels: list[str]) -> None:
-    assert clean_labels(text) == labels

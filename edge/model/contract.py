@@ -8,12 +8,15 @@ import hashlib
 import io
 import json
 import math
+import unicodedata
 import zipfile
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from edge.errors import UserError
+from edge.model.archive import unpack
+from edge.model.mistaken import mistaken, mistaken_folder
 
 SPEC_FILE = "frostlite.json"
 LABELS_FILE = "labels.txt"
@@ -62,7 +65,7 @@ class ModelSpec:
             object.__setattr__(self, name, tuple(kind(value) for value in getattr(self, name)))
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: expected one or more different names, found {list(self.labels)}")
-        if not all(label.strip() and label.isprintable() for label in self.labels):
+        if not all(map(_printable, self.labels)):
             raise ValueError(f"labels: expected printable names, found {list(self.labels)}")
         if len(self.size) != 2 or not all(1 <= side <= 4096 for side in self.size):
             raise ValueError(f"size: expected height and width of 1 to 4096 pixels, found {list(self.size)}")
@@ -98,6 +101,13 @@ class ModelSpec:
             raise ValueError(str(error)) from error
 
 
+def _printable(label: str) -> bool:
+    """No control characters, ends of lines or turns of the direction of writing; joiners and any spaces are letters."""
+    turns = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+    odd = any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in turns for sign in label)
+    return bool(label.strip()) and not odd
+
+
 @dataclass(frozen=True)
 class ModelFile:
     """A `.tflite` file that was read and checked.
@@ -106,17 +116,21 @@ class ModelFile:
         path: its name.
         graph: the flatbuffer, for a runtime.
         spec: its contract, if it has one.
-        files: the small files behind the flatbuffer, by name.
+        files: the small files behind the flatbuffer, or beside it in an archive, by name.
+        known: mean, std and resize of a model whose maker is known to use these.
     """
 
     path: Path
     graph: bytes
     spec: ModelSpec | None
     files: dict[str, bytes] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
 
 
 def read_model(path: str | Path) -> ModelFile:
     """Read a `.tflite` file, check what can be checked, and hand back bytes that are safe to give to a runtime.
+
+    A zip of Teachable Machine, or any with one `.tflite` in it, is taken too.
 
     Raises:
         UserError: if it is missing, is no TFLite flatbuffer, is damaged, or its contract does not hold.
@@ -127,7 +141,11 @@ def read_model(path: str | Path) -> ModelFile:
     except OSError as error:
         raise UserError(f"{path}: expected a .tflite model that can be read, found: {error.strerror}") from error
     if data[4:8] != b"TFL3":
-        raise UserError(f"{path}: expected a TFLite model (TFL3 at byte 4), found {data[4:8]!r}")
+        return _in_archive(path, data)
+    return _checked(path, data)
+
+
+def _checked(path: Path, data: bytes) -> ModelFile:
     try:
         end, files = _associated_files(data)
     except Exception as error:  # zipfile raises many kinds: RuntimeError, zlib.error, struct.error …
@@ -147,9 +165,27 @@ def read_model(path: str | Path) -> ModelFile:
     return ModelFile(path, graph, spec, files)
 
 
+def _in_archive(path: Path, data: bytes) -> ModelFile:
+    """The model in a zip."""
+    found = None
+    if data.startswith(b"PK") and path.suffix.lower() != ".task":
+        try:
+            found = unpack(data, (".tflite",), MAX_MODEL_BYTES)
+        except Exception as error:  # zipfile raises many kinds
+            raise UserError(f"{path}: expected a zip with one TFLite model, found: {error}") from error
+    if found is None:
+        raise UserError(f"{path}: expected a TFLite model, found {mistaken(path, data)}")
+    name, graph, files, known = found
+    if graph[4:8] != b"TFL3":
+        raise UserError(f"{path}: {name} in it: expected a TFLite model, found {mistaken(PurePath(name), graph)}")
+    file = _checked(path, graph)
+    return replace(file, files={**files, **file.files}, known=known)
+
+
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise UserError(f"{path}: expected a .tflite model, found {'a folder' if path.is_dir() else 'nothing'}")
+        found = mistaken_folder(path, {each.name for each in path.iterdir()}) if path.is_dir() else "nothing"
+        raise UserError(f"{path}: expected a .tflite model, found {found}")
     if path.stat().st_size > MAX_MODEL_BYTES:
         raise UserError(f"{path}: expected a model of at most {MAX_MODEL_BYTES >> 20} MiB")
     return path.read_bytes()

@@ -4,41 +4,27 @@ What its standard TFLite Metadata says is taken; what they do not say must be gi
 only custom says is told in one line on standard error.
 """
 
-import math
-import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
+
+import numpy as np
 
 from edge.errors import UserError
 from edge.model.contract import ModelFile, ModelSpec
-from edge.model.flatbuffer import Table
+from edge.model.graph import Graph, Tensor, read_graph
+from edge.model.interpreter import Interpreter, load_runtime
+from edge.model.judge import LOGITS, PROBABILITIES, judge
+from edge.model.labels import decode, read_labels, read_value
+from edge.model.preprocess import prepare
+from edge.model.trust import survive
+from edge.model.units import pixel_units
 
-# Numbers of schema.fbs (tensorflow/lite) and metadata_schema.fbs (tflite-support).
-_TYPES = {0: "float32", 3: "uint8", 9: "int8"}
-_SOFTMAX, _LOGISTIC, _DEQUANTIZE, _QUANTIZE = 25, 14, 6, 114
-_NORMALIZATION = 1  # ProcessUnitOptions
-_AXIS_LABELS = 2  # AssociatedFileType
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What is read from a graph without running it."""
-
-    input_shape: tuple[int, ...]
-    input_type: str
-    scale: float
-    zero_point: int
-    outputs: int
-    activation: int | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    label_files: tuple[str, ...]
+_INPUTS = ("float32", "float16", "uint8", "int8", "int16", "int32")
+_TEXTS = (".txt", ".json", ".yaml", ".yml", ".csv", ".names", ".pbtxt")
+_DETECTOR = "it finds things in a picture and where they are: expected a classifier, with one score a label"
 
 
 def adopt(
@@ -48,178 +34,199 @@ def adopt(
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
     resize: str | None = None,
+    runtime: str | None = None,
 ) -> ModelFile:
     """A model without a contract, with one.
 
     Args:
         file: as `edge.model.contract.read_model` gives it.
-        labels: a file with one label a line, with or without leading numbers.
-        mean, std: one number or three in RGB order, in pixel units: the float input is (pixel - mean) / std.
-        resize: "stretch", "crop" or "pad"; None for "stretch".
+        labels: a file of labels, in any form that `edge.model.labels` reads.
+        mean, std: one number or three in RGB order, in pixel units: the float input is (pixel - mean) / std. Those of
+            pixels from 0 to 1 are recognized.
+        resize: "stretch", "crop" or "pad"; None for what its maker is known to use, else "stretch".
+        runtime: to look at its outputs with, where the graph alone does not tell what they are.
 
     Raises:
-        UserError: if something is neither known nor given, or the file contradicts itself.
+        UserError: if it is no classifier, something is neither known nor given, or the file contradicts itself.
     """
     try:
         graph = read_graph(file.graph)
     except ValueError as error:
         raise UserError(f"{file.path}: damaged: {error}") from error
-    shape = graph.input_shape
-    if len(shape) != 4 or shape[3] != 3 or graph.input_type not in _TYPES.values():
-        raise UserError(f"{file.path}: expected an input (1, height, width, 3), found {shape} {graph.input_type}")
-    if graph.activation == _LOGISTIC and graph.outputs > 1:
-        raise UserError(
-            f"{file.path}: {graph.outputs} sigmoids at the end, each of which answers for itself (several labels may "
-            "hold at once): expected a softmax, or one sigmoid for two labels"
-        )
-    if graph.activation == _SOFTMAX and graph.outputs == 1:
-        raise UserError(f"{file.path}: a softmax over one output says 1 of every picture: expected two outputs or more")
-    expected = 2 if graph.outputs == 1 else graph.outputs  # one sigmoid: of the second label, against the first
-    notes = []
-    if labels is not None:
-        try:
-            text = Path(labels).read_bytes()
-        except OSError as error:
-            raise UserError(f"--labels: {labels}: expected a file, found: {error.strerror}") from error
-    else:
-        names = [name for name in graph.label_files if name in file.files]
-        names = names or [name for name in file.files if name.endswith(".txt")]
-        if len(names) != 1:
-            raise UserError(f"{file.path}: it does not say its labels: give --labels FILE with {expected} lines")
-        text = file.files[names[0]]
-    lines = clean_labels(text.decode("utf-8-sig", "replace"))
-    if len(lines) + 1 == graph.outputs > 1:
-        lines = ["background", *lines]
-        notes.append("one output more than labels: the first is taken for the background")
-    if len(lines) != expected:
-        meaning = "for its one output: first the negative, then the positive" if graph.outputs == 1 else "one an output"
-        raise UserError(f"{file.path}: expected {expected} labels, {meaning}, found {len(lines)}")
-    if graph.outputs == 1:
-        notes.append(f"one output: its score is that of {lines[1]}, the rest to 1 that of {lines[0]}")
-    mean, std = tuple(mean) or graph.mean, tuple(std) or graph.std
-    if not (mean and std) and graph.input_type != "float32":
-        scale = graph.scale or 1.0
-        shift = graph.zero_point + (128 if graph.input_type == "int8" else 0)
-        mean, std = (float(shift),), (1 / scale,)
-        notes.append(f"{graph.input_type} input without normalization: pixels go in as they are")
-    if not (mean and std):
-        raise UserError(
-            f"{file.path}: it does not say its normalization: give --mean and --std in pixel units "
-            "(127.5 127.5 for -1 to 1, 0 255 for 0 to 1)"
-        )
-    if graph.activation not in (_SOFTMAX, _LOGISTIC):
-        notes.append("no softmax at the end: the outputs are taken for logits")
-    if resize is None:
-        notes.append("frames are stretched to the input; --resize crop or pad if it was trained so")
+    notes: list[str] = []
+    known = dict(file.known)
     try:
+        _check(graph, file)
+        known |= _told(file.files)
+        lines = _labels(file, graph, labels, notes)
+        mean = mean or graph.mean or known.get("mean", ())
+        std = std or graph.std or known.get("std", ())
         spec = ModelSpec(
             labels=tuple(lines),
-            size=(shape[1], shape[2]),
-            resize=resize or "stretch",
-            mean=_three(mean),
-            std=_three(std),
-            output="probabilities" if graph.activation in (_SOFTMAX, _LOGISTIC) else "logits",
+            size=(graph.inputs[0].shape[1], graph.inputs[0].shape[2]),
+            resize=resize or known.get("resize", "stretch"),
             provenance={"origin": "not made by FrostLite"},
         )
+        spec = replace(spec, **_normalization(graph.inputs[0], mean, std, notes))
+        spec = replace(spec, output=_output(file, graph, spec, runtime))
     except ValueError as error:
         raise UserError(f"{file.path}: {error}") from error
+    if graph.scores == 1:
+        notes.append(f"one output: its score is that of {lines[1]}, the rest to 1 that of {lines[0]}")
+    if spec.output == LOGITS:
+        notes.append("its outputs are no probabilities: they are taken for logits")
+    if resize is None:
+        how = f"fitted by {spec.resize}, as its maker does" if "resize" in known else "stretched to the input"
+        notes.append(f"frames are {how}; --resize stretch, crop or pad if it was trained so")
     for note in notes:
         print(f"note: {file.path}: {note}", file=sys.stderr)
     return replace(file, spec=spec)
 
 
-def _three(given: Sequence[float]) -> tuple[float, float, float]:
-    values = list(given) * 3 if len(given) == 1 else list(given)
-    if len(values) != 3 or not all(map(math.isfinite, values)):
-        raise ValueError(f"mean and std: expected one number or three, found {values}")
-    return values[0], values[1], values[2]
+def _check(graph: Graph, file: ModelFile) -> None:
+    """Raise ValueError, in a sentence with the remedy, for what does not take one picture and give a score a label."""
+    found = ", ".join(map(str, graph.outputs)) or "none"
+    if any("edgetpu" in name for name in graph.custom):
+        plain = file.path.name.replace("_edgetpu", "")
+        other = plain if plain != file.path.name else "the .tflite that it was compiled from"
+        raise ValueError(f"compiled for an Edge TPU, which only a Coral device runs: take {other} instead")
+    flex = [name for name in graph.custom if name.startswith("Flex")]
+    boxes = any(len(each.shape) == 3 and each.shape[-1] == 4 for each in graph.outputs)
+    if (boxes and len(graph.outputs) > 1) or any("Detection" in name for name in graph.custom):
+        raise ValueError(f"a detector ({len(graph.outputs)} outputs: {found}): {_DETECTOR}")
+    if flex:
+        raise ValueError(
+            f"it needs operations of TensorFlow ({', '.join(flex[:3])}), which no TFLite runtime has: convert it with "
+            "TFLITE_BUILTINS alone"
+        )
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        taken = ", ".join(map(str, graph.inputs)) or "none"
+        raise ValueError(
+            f"expected one input, a picture, and one output, a score for each label; found the inputs {taken} and the "
+            f"outputs {found}: export the model with these alone"
+        )
+    image, given = graph.inputs[0], graph.outputs[0]
+    expected = "expected an input (1, height, width, 3)"
+    if len(image.shape) == 4 and image.shape[1] == 3 != image.shape[3]:
+        raise ValueError(
+            f"{expected}, found {image}: channels come first in it, as in PyTorch: convert it with them last"
+        )
+    if len(image.shape) == 4 and image.shape[3] == 3 and (not image.fixed or min(image.shape[1:3]) < 2):
+        raise ValueError(f"{expected}, found one that leaves its size open: convert it with a fixed height and width")
+    if len(image.shape) == 4 and image.shape[3] == 3 and image.shape[0] != 1:
+        raise ValueError(f"{expected}, found {image}: convert it with a batch of one")
+    if len(image.shape) != 4 or image.shape[3] != 3:
+        grey = ": it takes grey pictures; train it on colour" if image.shape[3:] == (1,) else ""
+        raise ValueError(f"{expected}, found {image}{grey}")
+    if image.type not in _INPUTS:
+        raise ValueError(f"{expected} of {', '.join(_INPUTS)}, found {image}")
+    sides = [side for side in given.shape if side != 1]
+    if len(given.shape) == 3 and len(sides) > 1:
+        raise ValueError(f"a detector (output {given}): {_DETECTOR}")
+    if len(sides) > 1:
+        raise ValueError(f"expected an output with one score for each label, (1, labels), found {given}")
+    if graph.operation in ("argmax", "argmin") or given.type in ("int64", "int32", "bool", "string"):
+        raise ValueError(f"its output is the number of a label ({given}): export it without the argmax at its end")
 
 
-def clean_labels(text: str) -> list[str]:
-    """The labels of a file: without empty lines and leading numbers, each different from the others.
-
-    Numbers are taken off only if they count the lines, as in "0 cat", "1: dog"; "3 apples" stays what it is.
-    """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    numbered = [re.fullmatch(r"(\d+)[\s:,]+(.+)", line) for line in lines]
-    for first in (0, 1):
-        if lines and all(match and int(match[1]) == place for place, match in enumerate(numbered, first)):
-            lines = [match[2].strip() for match in numbered if match]
-            break
-    often = Counter(lines)
-    return [f"{line} ({place})" if often[line] > 1 else line for place, line in enumerate(lines)]
-
-
-def read_graph(data: bytes) -> Graph:
-    """Read what `Graph` holds from the flatbuffer of a model.
+def _told(files: dict[str, bytes]) -> dict[str, Any]:
+    """What the metadata that Ultralytics puts behind its models say of preprocessing.
 
     Raises:
-        ValueError: if the bytes do not hold it.
+        ValueError: if they say that it is no classifier.
     """
-    model = Table.root(data)
-    subgraph = _only(model.tables(2), "subgraph", at_least=True)
-    tensors, inputs, outputs = subgraph.tables(0), subgraph.numbers(1, "i"), subgraph.numbers(2, "i")
-    source, target = _only(inputs, "input"), _only(outputs, "output")
-    taken, given = _pick(tensors, source), _pick(tensors, target)
-    kind = taken.integer(1, "<b")
-    quantization = taken.table(4)
-    scales: tuple = quantization.numbers(2, "f") if quantization else ()
-    zero_points: tuple = quantization.numbers(3, "q") if quantization else ()
-    shape = given.numbers(0, "i")
-    mean, std, label_files = _metadata(model)
-    return Graph(
-        input_shape=taken.numbers(0, "i"),
-        input_type=_TYPES.get(kind, f"type {kind}"),
-        scale=float(scales[0]) if len(scales) == 1 else 0.0,
-        zero_point=int(zero_points[0]) if len(zero_points) == 1 else 0,
-        outputs=shape[-1] if shape else 0,
-        activation=_last_operator(model, subgraph, target),
-        mean=mean,
-        std=std,
-        label_files=label_files,
+    for name, data in files.items():
+        if not name.lower().endswith(_TEXTS):
+            continue
+        try:
+            value = read_value(decode(data)[0])
+        except ValueError:
+            continue
+        if isinstance(value, dict) and "names" in value and "task" in value:
+            if value["task"] != "classify":
+                raise ValueError(f"made for the task {value['task']}: {_DETECTOR}")
+            return {"mean": (0.0,), "std": (255.0,), "resize": "crop"}
+    return {}
+
+
+def _labels(file: ModelFile, graph: Graph, given: str | Path | None, notes: list[str]) -> list[str]:
+    expected = max(graph.scores, 2)  # one sigmoid: of the second label, against the first
+    if given is not None:
+        try:
+            texts = {f"--labels {given}": Path(given).read_bytes()}
+        except OSError as error:
+            raise UserError(f"--labels: {given}: expected a file, found: {error.strerror}") from error
+    else:
+        named = [name for name in graph.label_files if name in file.files]
+        texts = {name: file.files[name] for name in named or file.files if name.lower().endswith(_TEXTS) or named}
+    good, wrong = [], []
+    for name, data in texts.items():
+        try:
+            lines, remarks = read_labels(data, expected)
+        except ValueError as error:
+            wrong.append(f"{name}: {error}")
+            continue
+        if len(lines) == expected:
+            good.append((lines, remarks))
+        else:
+            meaning = (
+                "for its one output: first the negative, then the positive" if graph.scores == 1 else "one an output"
+            )
+            wrong.append(f"expected {expected} labels, {meaning}, found {len(lines)} in {name}")
+    if len(good) != 1:
+        if not good and len(wrong) == 1:
+            raise ValueError(wrong[0])
+        raise ValueError(f"it does not say its labels: give --labels FILE with {expected} lines")
+    notes += good[0][1]
+    return good[0][0]
+
+
+def _normalization(taken: Tensor, mean: Sequence[float], std: Sequence[float], notes: list[str]) -> dict[str, Any]:
+    """Mean and std for a contract."""
+    if mean and std:
+        three = pixel_units(mean, std, notes)
+        if not taken.scale or _fits(taken, *three):
+            return dict(zip(("mean", "std"), three, strict=True))
+        notes.append("with its normalization its quantized input is full at once")
+    if taken.type in ("uint8", "int8"):
+        shift = taken.zero_point + (128 if taken.type == "int8" else 0)
+        notes.append(f"{taken.type} input without normalization: pixels go in as they are")
+        return {"mean": (float(shift),) * 3, "std": (1 / (taken.scale or 1.0),) * 3}
+    raise ValueError(
+        "it does not say its normalization: give --mean and --std in pixel units "
+        "(127.5 127.5 for -1 to 1, 0 255 for 0 to 1)"
     )
 
 
-def _only(values: Sequence[T], what: str, at_least: bool = False) -> T:
-    if len(values) != 1 and not (at_least and values):
-        raise ValueError(f"expected one {what}, found {len(values)}")
-    return values[0]
+def _fits(taken: Tensor, mean: Sequence[float], std: Sequence[float]) -> bool:
+    """Whether most pixel values lie within what a quantized input can hold."""
+    levels = (np.arange(256)[:, None] - np.array(mean)) / np.array(std) / taken.scale + taken.zero_point
+    limits = np.iinfo(taken.type)
+    return bool(((levels >= limits.min - 2) & (levels <= limits.max + 2)).mean() > 0.5)
 
 
-def _pick(values: Sequence[T], place: int) -> T:
-    if not 0 <= place < len(values):
-        raise ValueError(f"there is no number {place} among {len(values)}")
-    return values[place]
+def _output(file: ModelFile, graph: Graph, spec: ModelSpec, runtime: str | None) -> str:
+    """Whether it gives probabilities or logits: by its last operation, or by its outputs for some made-up pictures."""
+    if graph.operation == "softmax" and graph.scores > 1:
+        return PROBABILITIES
+    if graph.scores == 1 and graph.operation in ("sigmoid", "linear"):
+        return judge(np.zeros((1, 1), np.float32), graph.operation)
+    if graph.operation not in ("", "linear", "log_softmax"):  # refused, whatever it says
+        return judge(np.zeros((1, graph.scores), np.float32), graph.operation)
+    try:
+        runtime, _ = load_runtime(runtime)
+        survive(file.graph, runtime)
+        interpreter = Interpreter(file.graph, 1, runtime)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    pictures = [prepare(frame, spec, interpreter.input) for frame in _frames()]
+    outputs = [interpreter.invoke(picture).reshape(-1).copy() for picture in pictures]
+    return judge(np.stack(outputs), graph.operation, interpreter.output.scale)
 
 
-def _last_operator(model: Table, subgraph: Table, tensor: int) -> int | None:
-    """The builtin code of the operator that gives a tensor, before a change of its number format."""
-    codes = model.tables(1)
-    for operator in reversed(subgraph.tables(3)):
-        if tensor in operator.numbers(2, "i"):
-            code = _pick(codes, operator.integer(0, "<I"))
-            number = max(code.integer(0, "<b"), code.integer(3, "<i"))
-            if number not in (_DEQUANTIZE, _QUANTIZE):
-                return number
-            tensor = _pick(operator.numbers(1, "i"), 0)
-    return None
-
-
-def _metadata(model: Table) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
-    """Mean, std and the names of label files from the standard metadata; empty where they say nothing."""
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    names: list[str] = []
-    for entry in model.tables(6):
-        if entry.string(0) != "TFLITE_METADATA":
-            continue
-        root = Table.root(_pick(model.tables(4), entry.integer(1, "<I")).raw(0))
-        for subgraph in root.tables(3)[:1]:
-            for tensor in subgraph.tables(2)[:1]:
-                for unit in tensor.tables(4):
-                    options = unit.table(1)
-                    if unit.integer(0, "<B") == _NORMALIZATION and options is not None:
-                        mean, std = options.numbers(0, "f"), options.numbers(1, "f")
-            for tensor in subgraph.tables(3)[:1]:
-                names += [each.string(0) for each in tensor.tables(6) if each.integer(2, "<b") == _AXIS_LABELS]
-    return mean, std, tuple(names[:1])  # further files are translations of the first
+def _frames() -> list[np.ndarray]:
+    """Pictures that differ much, BGR uint8: colours, a ramp, and coarse noise."""
+    colours = [(0, 0, 0), (255, 255, 255), (120, 120, 120), (220, 40, 30), (40, 200, 60), (30, 50, 210)]
+    noise = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (64, 64, 3))
+    return [*(np.full((64, 64, 3), colour, np.uint8) for colour in colours), np.ascontiguousarray(ramp), *noise]

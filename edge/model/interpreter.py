@@ -1,6 +1,7 @@
 """One TFLite runtime behind one face: whichever is installed, built once, with its threads."""
 
 import importlib
+import math
 import os
 from typing import Any
 
@@ -59,7 +60,9 @@ class Interpreter:
             raise UserError(f"expected a model with one input and one output, found {len(inputs)} and {len(outputs)}")
         self._input, self._output = inputs[0], outputs[0]
         self.input_shape = tuple(int(side) for side in self._input["shape"])
-        self.output_shape = tuple(int(side) for side in self._output["shape"])
+        shape = tuple(int(side) for side in self._output["shape"])
+        flat = sum(side != 1 for side in shape) <= 1  # as (1, 1, 1, classes)
+        self.output_shape = (1, math.prod(shape)) if flat else shape
         self.input = _tensor_type(self._input)
         self.output = _tensor_type(self._output)
 
@@ -67,7 +70,7 @@ class Interpreter:
         """Run the model on a tensor of `input_shape` and the input's dtype; the output as float32, dequantized."""
         self._native.set_tensor(self._input["index"], tensor)
         self._native.invoke()
-        values = self._native.get_tensor(self._output["index"])
+        values = self._native.get_tensor(self._output["index"]).reshape(self.output_shape)
         if not self.output.scale:
             return values.astype(np.float32, copy=False)
         return (values.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
