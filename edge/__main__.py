@@ -13,6 +13,7 @@ python -m edge selftest ~/frostlite/current
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from typing import Any
 
 from edge.cli import Parser, number, run_command
 from edge.errors import UserError
+from edge.sinks.parts import parse_keep
 from edge.sinks.table import SINKS
 
 
@@ -52,6 +54,12 @@ def parse_arguments() -> argparse.Namespace:
         run.add_argument(f"--{name}", help=kind.help, **value)
     run.add_argument(
         "--save-dir", metavar="DIR", default="collected", help="where the page's button saves; default: collected"
+    )
+    run.add_argument(
+        "--keep",
+        metavar="LIMIT",
+        type=parse_keep,
+        help="of --csv and --record: 30d, 500MB, 2GB each; files in parts, of which the oldest are deleted",
     )
     run.set_defaults(function=run_live)
 
@@ -105,9 +113,15 @@ def arguments(parser: Parser) -> list[str]:
     if given[:1] != ["run"]:
         return given
     try:
-        return given + shlex.split(os.environ.pop("FROSTLITE_OPTIONS", ""))
+        words = shlex.split(os.environ.pop("FROSTLITE_OPTIONS", ""))
+        return given + [re.sub(r"^(--[\w-]+=)?~(?=/|$)", _home, word) for word in words]
     except ValueError as error:
         parser.error(f"FROSTLITE_OPTIONS: {error}")
+
+
+def _home(found: re.Match[str]) -> str:
+    """No shell has seen the ~ of FROSTLITE_OPTIONS."""
+    return (found[1] or "") + str(Path.home())
 
 
 def model_options(count: str | None = None) -> Parser:
@@ -156,7 +170,9 @@ def camera_options() -> Parser:
         "--width", metavar="PX", type=number(int, 16, 16384), help="asked of a camera, as --height and --fps"
     )
     parser.add_argument("--height", metavar="PX", type=number(int, 16, 16384))
-    parser.add_argument("--fps", metavar="N", type=number(float, 0.1, 1000))
+    parser.add_argument(
+        "--fps", metavar="N", type=number(float, 0.1, 1000), help="no more frames a second, of any live source"
+    )
     parser.add_argument(
         "--fourcc", metavar="CODE", type=four_letters, help="pixel format asked of a USB camera; default: MJPG"
     )
@@ -249,11 +265,8 @@ def run_live(options: argparse.Namespace) -> int:
         source = open_source(options.source, asked, wait=bool(service or options.preview or options.mqtt))
         sinks: list[Sink] = [*service]
         try:
-            if source.live and source.signal().there:
-                print(
-                    f"{source.name}: {source.mode or 'open'}{f' (asked: {asked})' if asked != Mode() else ''}",
-                    file=sys.stderr,
-                )
+            if source.live and source.mode != Mode():
+                print(f"{source.name}: {source.mode}{f' (asked: {asked})' if asked != Mode() else ''}", file=sys.stderr)
             if options.json or not service:  # the journal of a service is for changes, not for every frame
                 sinks.append(Queued("stdout", JsonLines() if options.json else Terminal(), wait=not source.live))
             for name, kind in SINKS.items():

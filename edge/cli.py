@@ -44,10 +44,10 @@ def _drop_output() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """One whose errors are one line, without the passwords of addresses; --help has the usage."""
+    """One whose errors are one line, without what addresses hold; --help has the usage."""
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub(r"(?<=://)\S*@", "***@", message)
+        message = re.sub(r"(?<=://)[^\s'\"]+", "…", message)
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 

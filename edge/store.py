@@ -43,8 +43,10 @@ class SaveFolder:
                 self._counts = {path.name: sum(1 for _ in path.glob("[!.]*.jpg")) for path in folders}
             return dict(self._counts)
 
-    def save(self, label: str, image: np.ndarray, mark: str = "") -> Path:
+    def save(self, label: str, image: np.ndarray, mark: str = "", even_if_full: bool = False) -> Path:
         """Write a BGR uint8 frame (height, width, 3), whole or not at all; the path that it got: the time and `mark`.
+
+        On a disk that is nearly full nothing is saved, unless the caller has just made room (`even_if_full`).
 
         Raises:
             UserError: if the label cannot name a folder, or the disk does not take it.
@@ -53,7 +55,7 @@ class SaveFolder:
         self.counts()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            if nearly_full(self.root):
+            if nearly_full(self.root) and not even_if_full:
                 raise UserError(f"{self.root}: the disk is nearly full: nothing is saved")
             path = unused(self.root / label / f"{datetime.now().strftime('%Y%m%d-%H%M%S-%f')[:-3]}{mark}.jpg")
             with whole(path) as part:

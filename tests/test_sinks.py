@@ -1,5 +1,6 @@
 """Sinks against the real thing: a broker, a web server, a full disk, a reader that goes away."""
 
+import argparse
 import csv
 import json
 import os
@@ -26,6 +27,7 @@ from edge.model.classifier import Result
 from edge.sinks.base import Ended, Moment, Sink
 from edge.sinks.csv import CsvFile
 from edge.sinks.hooks import Command, WebHook
+from edge.sinks.parts import Keep, parse_keep
 from edge.sinks.queued import Queued
 from edge.sinks.video import Recorder
 from edge.smoothing import Event
@@ -295,25 +297,77 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
     assert synced == [(6, False)]
 
 
+def noise(seed: int, side: int = 12) -> np.ndarray:
+    """A BGR uint8 frame (120, 160, 3) of coloured fields, another one for each seed."""
+    fields = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
+    return cv2.resize(fields, (160, 120), interpolation=cv2.INTER_NEAREST)
+
+
 def test_uncertain_frames_are_kept_within_limits(tmp_path: Path) -> None:
     from edge.sinks.unsure import Uncertain
 
     (tmp_path / "red").mkdir()
     (tmp_path / "red" / "mine.jpg").write_bytes(b"of the user")
-    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
-    sink = Uncertain(tmp_path, every=0.0, limit=100_000)
-    sink.write(moment("red", 0.95, image=image))
+    sink = Uncertain(tmp_path, every=0.0, limit=60_000)
+    sink.write(moment("red", 0.95, image=noise(0)))
     assert len(list(tmp_path.rglob("2*.jpg"))) == 0  # sure of it
-    for _ in range(12):
-        sink.write(moment("red", 0.55, image=image))
+    for number in range(12):
+        sink.write(moment("red", 0.55, image=noise(number)))
     kept = sorted(tmp_path.rglob("2*.jpg"))
     assert 1 < len(kept) < 12
-    assert sum(path.stat().st_size for path in kept) <= 100_000
+    assert sum(path.stat().st_size for path in kept) <= 60_000
     assert (tmp_path / "red" / "mine.jpg").exists()
     limited = Uncertain(tmp_path / "rate", every=60.0)
-    for _ in range(5):
-        limited.write(moment("red", 0.55, image=image))
+    for number in range(5):
+        limited.write(moment("red", 0.55, image=noise(number)))
     assert len(list((tmp_path / "rate").rglob("*.jpg"))) == 1
+
+
+def test_a_scene_that_stands_still_is_kept_once(tmp_path: Path) -> None:
+    """Through noise, light that changes and a restart; what is new in it is kept: a thing, another colour of it."""
+    from edge.sinks.unsure import Uncertain
+
+    random, scene = np.random.default_rng(1), noise(5).astype(np.float32)
+
+    def seen(light: float = 1.0, thing: tuple[int, int, int] | None = None) -> np.ndarray:
+        frame = scene * 0.6 * light + random.normal(0, 6, scene.shape)
+        if thing:
+            frame[40:60, 70:95] = thing  # a 38th of the picture
+        return frame.clip(0, 255).astype(np.uint8)
+
+    def kept() -> int:
+        return len(list(tmp_path.rglob("*.jpg")))
+
+    for run in range(2):
+        sink = Uncertain(tmp_path, every=0.0)
+        for number in range(30):
+            sink.write(moment("red", 0.55, image=seen(0.8 + number / 75)))
+        assert kept() == (1 if run == 0 else 3)
+        for colour in ((20, 20, 230), (230, 20, 20)):
+            for _ in range(3):
+                sink.write(moment("red", 0.55, image=seen(thing=colour)))
+        assert kept() == 3
+
+
+def test_on_a_nearly_full_disk_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than the new one takes; without an old one nothing is saved."""
+    from edge.sinks.unsure import Uncertain
+
+    sink = Uncertain(tmp_path, every=0.0)
+    for number in range(10):
+        sink.write(moment("red", 0.55, image=noise(number)))
+    before = sorted(tmp_path.rglob("*.jpg"))
+    for module in ("edge.sinks.unsure", "edge.store"):
+        monkeypatch.setattr(f"{module}.nearly_full", lambda path: True)
+    sink.write(moment("red", 0.55, image=noise(99)))
+    after = sorted(tmp_path.rglob("*.jpg"))
+    assert after[-1] not in before
+    assert set(after[:-1]) < set(before)
+    assert 5 < len(after) <= len(before)
+    assert before[0] not in after
+    empty = Uncertain(tmp_path / "empty", every=0.0)
+    with pytest.raises(UserError, match="nearly full"):
+        empty.write(moment("red", 0.55, image=noise(3)))
 
 
 def test_uncertain_frames_of_an_earlier_run_count_and_no_others(tmp_path: Path) -> None:
@@ -321,21 +375,75 @@ def test_uncertain_frames_of_an_earlier_run_count_and_no_others(tmp_path: Path) 
     from edge.sinks.unsure import Uncertain
     from edge.store import SaveFolder
 
-    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
-    users = [SaveFolder(tmp_path).save(label, image) for label in ("red", "blue", "red")]
+    users = [SaveFolder(tmp_path).save(label, noise(1)) for label in ("red", "blue", "red")]
     sink = Uncertain(tmp_path, every=0.0)
-    for _ in range(4):
-        sink.write(moment("red", 0.55, image=image))
+    for number in range(4):
+        sink.write(moment("red", 0.55, image=noise(number)))
     earlier = sorted((tmp_path / "red").glob("*-red-unsure*.jpg"))
     assert len(earlier) == 4
     users.append(earlier[0].rename(tmp_path / "blue" / earlier[0].name))  # it was wrong there
     users.append(earlier[1].rename(tmp_path / "red" / "a-good-one.jpg"))
     sink = Uncertain(tmp_path, every=0.0, limit=1)
-    sink.write(moment("red", 0.55, image=image))
+    sink.write(moment("red", 0.55, image=noise(9)))
     assert all(path.exists() for path in users)
     left = set(tmp_path.rglob("*.jpg")) - set(users)
     assert len(left) == 1  # the newest
     assert left.isdisjoint(earlier)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "size"),
+    [("30d", 30 * 86400, None), ("0.5d", 43200, None), ("500MB", None, 5e8), ("2GB", None, 2e9)],
+)
+def test_what_is_kept(text: str, seconds: float | None, size: float | None) -> None:
+    infinite = float("inf")
+    assert parse_keep(text) == Keep(seconds or infinite, size or infinite)
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "0d", "-1d", "5TB", "1e3d", "nan d"])
+def test_bad_limits_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="30d"):
+        parse_keep(text)
+
+
+def test_rows_are_kept_by_size(tmp_path: Path) -> None:
+    """In parts, each with its header; other files of like names stay."""
+    other = tmp_path / "out-mine.csv"
+    other.write_text("mine")
+    sink = CsvFile(tmp_path / "out.csv", Keep(size=40_000))
+    for _ in range(3000):
+        sink.write(moment())
+    sink.close()
+    parts = sorted(tmp_path.glob("out-2*.csv"))
+    assert 3 <= len(parts) <= 8
+    assert sum(path.stat().st_size for path in [*parts, tmp_path / "out.csv"]) <= 40_000
+    for part in parts:
+        assert part.read_text().startswith("time,source,frame")
+    assert other.exists()
+    CsvFile(tmp_path / "out.csv", Keep(size=40_000)).close()  # a run that is started anew begins a part
+    assert (tmp_path / "out.csv").read_text().count("\n") == 1
+
+
+def test_old_parts_go_by_days(tmp_path: Path) -> None:
+    for days in (1, 9, 11):
+        path = tmp_path / f"out-202601{days:02}-000000.csv"
+        path.write_text("x")
+        os.utime(path, (time.time() - days * 86400,) * 2)
+    (tmp_path / "out.csv").write_text("rows")
+    CsvFile(tmp_path / "out.csv", Keep(seconds=10 * 86400)).close()
+    left = sorted(path.name for path in tmp_path.glob("out-202601*"))
+    assert left == ["out-20260101-000000.csv", "out-20260109-000000.csv"]
+
+
+def test_a_recording_is_kept_by_size(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "o.avi", 10.0, live=False, keep=Keep(size=2_000_000))
+    for number in range(600):
+        recorder.write(moment(image=noise(number)))
+    recorder.close()
+    parts = list(tmp_path.iterdir())
+    assert len(parts) >= 4
+    assert all(path.name.startswith("o-2") and frames_of(path) > 10 for path in parts)
+    assert sum(path.stat().st_size for path in parts) <= 2_000_000
 
 
 def test_a_long_label_is_a_name_still(tmp_path: Path) -> None:
@@ -445,7 +553,7 @@ def test_mqtt_with_a_real_broker(tiny_model: Path, tmp_path: Path) -> None:
             wait_for(lambda: "yard/cam/state" in heard, 20)
             assert heard["yard/cam/availability"] == "online"
             assert json.loads(heard["yard/cam/state"])["label"] in ("red", "blue")
-            config = json.loads(heard["homeassistant/sensor/yard_cam/label/config"])
+            (config,) = (json.loads(text) for topic, text in heard.items() if topic.endswith("label/config"))
             assert config["state_topic"] == "yard/cam/state"
         heard.clear()
         assert job.poll() is None  # the run goes on without its broker

@@ -11,6 +11,7 @@ import numpy as np
 from edge.sinks.base import Ended, Moment, Sink
 from edge.sources.base import Signal
 
+WAITING = 32 << 20  # bytes of pictures that may wait for a sink: of a camera of 12 megapixels, one
 _NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
 
@@ -44,6 +45,8 @@ class Queued(Sink):
             return
         if not self._sink.pictures:  # else those that wait would hold hundreds of megabytes for nothing
             moment = replace(moment, frame=replace(moment.frame, image=_NO_PICTURE))
+        else:
+            self._queue.maxsize = max(1, min(self._sink.depth, WAITING // max(1, moment.frame.image.nbytes)))
         try:
             self._queue.put(moment, block=self._wait)
         except queue.Full:

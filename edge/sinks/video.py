@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge.model.preprocess import resize
 from edge.quiet import quiet
 from edge.sinks.base import Ended, Moment, Sink
 from edge.sinks.overlay import annotate, contact_sheet
+from edge.sinks.parts import Keep
 from edge.sources.base import Signal, Source
 
 LONGEST = 10.0  # seconds for which a recording of a live source shows one frame, however long the camera was silent
@@ -30,7 +32,7 @@ _BRANDS = {b"isml": b"isom", b"piff": b"iso2"}  # in the first bytes: what FFmpe
 
 
 def open_recorder(options: Namespace, classifier: Classifier, source: Source) -> Sink:
-    return Recorder(Path(options.record), source.mode.fps or 10.0, source.live)
+    return Recorder(Path(options.record), source.mode.fps or 10.0, source.live, options.keep)
 
 
 def open_sheet(options: Namespace, classifier: Classifier, source: Source) -> Sink:
@@ -48,17 +50,18 @@ class Recorder(Sink):
     the camera's rate, at which frames are seldom classified.
 
     Until it is complete the video is NAME.unfinished.mp4, which can be read at any moment. What a run that was cut off
-    left of it, the next one keeps as NAME-<time>.mp4. Before the disk is full the video is closed.
+    left of it, the next one keeps as NAME-<time>.mp4. Before the disk is full the video is closed. With `keep` it is a
+    video in parts, NAME-<time>.mp4.
     """
 
     pictures = True
     depth = 8  # frames are large
 
-    def __init__(self, path: Path, fps: float, live: bool = False) -> None:
+    def __init__(self, path: Path, fps: float, live: bool = False, keep: Keep | None = None) -> None:
         self.suffix = path.suffix.lower()
         if self.suffix not in _FORMATS:
             raise UserError(f"--record: expected a name that ends in .mp4 or .avi, found {path}")
-        self.path, self.fps, self.live = path, fps, live
+        self.path, self.fps, self.live, self.keep = path, fps, live, keep
         self._part = path.with_name(f"{path.stem}.unfinished{self.suffix}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,15 +69,22 @@ class Recorder(Sink):
             self._part.touch()  # that it can be written is told now
         except OSError as error:
             raise UserError(f"--record: {path}: expected a file to write, found: {error.strerror}") from error
+        self._last = float("-inf")  # when the last frame was captured
+        self._begin()
+
+    def _begin(self) -> None:
         self._writer: cv2.VideoWriter | None = None
         self._frames = 0  # in the video
         self._due = 0.0  # as many should be
-        self._last = float("-inf")  # when the last one was captured
+        self._started = time.time()
         self._finished = False
 
     def write(self, moment: Moment) -> None:
         if self._finished:
             raise OSError(f"{self.path} was closed after {self._frames} frames: the disk is nearly full")
+        if self.keep and self._frames >= EVERY and self.keep.is_full(self._started, self._part.stat().st_size):
+            self.close()
+            self._begin()
         self._due += self._share(moment.frame.captured)
         if self._frames >= round(self._due):
             return
@@ -124,7 +134,10 @@ class Recorder(Sink):
             self._part.unlink(missing_ok=True)
             return
         sync(self._part)
-        self._part.replace(self.path)
+        if self.keep:
+            self.keep.file_away(self._part, self.path)
+        else:
+            self._part.replace(self.path)
 
 
 def _recover(part: Path, path: Path) -> None:
