@@ -35,9 +35,10 @@ from convert.parity import device_runtimes
 from edge.cli import Parser, run_command
 from edge.errors import UserError
 from edge.files import whole
+from edge.folder import find_pictures
 from edge.model.classifier import Classifier
 from edge.model.interpreter import load_runtime
-from edge.pictures import SUFFIXES, read_picture
+from edge.pictures import read_picture
 from edge.selftest import EXPECTED, FOLDER, MODEL, measure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,7 +147,7 @@ def choose_pictures(model: Path, folder: Path | None) -> list[Path]:
         UserError: if there is none.
     """
     if folder:
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        found = find_pictures(folder).pictures
     else:
         from train.rundir import SPLIT, read_run
 

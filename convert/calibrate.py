@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import UserError
+from edge.folder import find_pictures
 from edge.model.contract import ModelSpec
 from edge.model.preprocess import FLOAT32, lookup_table, prepare
-from edge.pictures import SUFFIXES, read_picture
+from edge.pictures import read_picture
 from train.dataset import Picture
 from train.progress import progress
 
@@ -40,14 +41,14 @@ def folder_pictures(folder: Path) -> list[Picture]:
     """
     if not folder.is_dir():
         raise UserError(f"--calibration-dir: expected a folder of pictures, found {folder}")
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            read_picture(path)
-            found.append(Picture(path, 0, hashlib.sha256(path.read_bytes()).hexdigest()))
-    if not found:
-        raise UserError(f"--calibration-dir: expected pictures ({', '.join(SUFFIXES)}), found none in {folder}")
-    return found
+    found = find_pictures(folder)
+    if not found.pictures:
+        raise UserError(f"--calibration-dir: {folder}: expected pictures, found {found.left_out() or 'none'}")
+    pictures = []
+    for path in found.pictures:
+        read_picture(path)
+        pictures.append(Picture(path, 0, hashlib.sha256(path.read_bytes()).hexdigest()))
+    return pictures
 
 
 def samples(pictures: Sequence[Picture], spec: ModelSpec) -> Iterator[list[np.ndarray]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.files import nearly_full, unused, whole
+from edge.text import printable
 
 _QUALITY = 95  # of the JPEGs, 0 to 100
 _LONGEST = 180  # bytes of a label in the name of a file, which has 255
@@ -22,7 +23,7 @@ def check_label(label: str) -> str:
         UserError: if it is not.
     """
     label = label.strip()
-    if not label.isprintable() or not re.fullmatch(r'[^.\\/:*?"<>|][^\\/:*?"<>|]{0,79}', label):
+    if not printable(label) or not re.fullmatch(r'[^.\\/:*?"<>|][^\\/:*?"<>|]{0,79}', label):
         raise UserError(f"expected a label that can name a folder, found {label!r}")
     return label
 

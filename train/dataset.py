@@ -1,50 +1,26 @@
-"""A folder of photos to two lists of pictures: training and validation. No picture stays in memory.
+"""A folder of photos to lists of pictures: training, validation and perhaps test. No picture stays in memory.
 
-Either `DIR/train/CLASS/*` and `DIR/validation/CLASS/*`, or `DIR/CLASS/*`, which is split here.
+Either `DIR/train/CLASS/*` with `DIR/validation/CLASS/*` or `DIR/test/CLASS/*` or both, or `DIR/CLASS/*`. Where there is
+no validation, a share of the training pictures becomes it.
 """
 
-import hashlib
-import random
-from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from edge.errors import UserError
-from edge.model.contract import ModelSpec
-from edge.pictures import SUFFIXES, decode_picture, read_picture
-from train.progress import progress, say
+from edge.folder import find_pictures
+from train.groups import by_name, joined
+from train.known import Fact, look
+from train.picture import Picture
+from train.progress import say
+from train.splits import TEST, TRAIN, VALIDATION, find_layout, held_out
 
-TRAIN_FOLDER = "train"
-VALIDATION_FOLDERS = ("validation", "val", "valid")
+__all__ = ["Dataset", "Picture", "load_dataset"]
+
 # A class needs a picture to learn from and another to be measured on, and one is no sample of anything.
 MIN_TRAIN, MIN_VALIDATION = 2, 1
-# Pictures of other kinds are named and skipped, not passed over in silence: phones make them.
-_OTHERS = (".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
-
-
-@dataclass(frozen=True, slots=True)  # there may be a million
-class Picture:
-    """A readable picture file.
-
-    Attributes:
-        path: where it is.
-        label: the index of its label.
-        digest: the SHA-256 of its bytes, hexadecimal.
-        group: pictures of one group (a burst, a subject) stay on one side of every split; "" is one of its own.
-    """
-
-    path: Path
-    label: int
-    digest: str
-    group: str = ""
-
-    def frame(self, spec: ModelSpec) -> np.ndarray:
-        """The picture, BGR uint8 (height, width, 3), in a size of its own or in that of `spec`."""
-        return read_picture(self.path)
+_SHOWN = 10  # lines of one kind
 
 
 @dataclass
@@ -57,7 +33,9 @@ class Dataset:
         train, validation, test: the splits, in a fixed order; `test` is empty if there is no such folder.
         own_split: whether `validation` was taken out of the training pictures here, and was not given by the user.
         skipped: pictures that could not be read, with the reason.
-        leaked: pairs (training, validation) of byte-identical pictures.
+        leaked: pairs of one picture in two splits: (training, validation or test), (validation, test).
+        contradicted: pairs of one picture under two labels.
+        notes: what else was left out or grouped, a line each.
     """
 
     root: Path
@@ -68,125 +46,169 @@ class Dataset:
     own_split: bool = False
     skipped: dict[Path, str] = field(default_factory=dict)
     leaked: list[tuple[Path, Path]] = field(default_factory=list)
+    contradicted: list[tuple[Path, Path]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def tell(self) -> None:
         """Say what was found, and what should be known of it before it is trusted."""
-        counts = f"{len(self.train)} training and {len(self.validation)} validation pictures"
-        say(f"{self.root}: {counts} of {', '.join(self.labels)}")
-        for path, reason in list(self.skipped.items())[:10]:
-            say(f"skipped {path}: {reason}")
+        counts = [f"{len(self.train)} training", f"{len(self.validation)} validation"]
+        counts += [f"{len(self.test)} test"] if self.test else []
+        names = ", ".join(self.labels[:20]) + (f" and {len(self.labels) - 20} more" if len(self.labels) > 20 else "")
+        say(f"{self.root}: {', '.join(counts[:-1])} and {counts[-1]} pictures of {names}")
+        for note in self.notes:
+            say(note)
+        reasons: dict[str, list[Path]] = defaultdict(list)
+        for path, reason in self.skipped.items():
+            reasons[reason].append(path)
+        for reason, paths in sorted(reasons.items(), key=lambda item: -len(item[1]))[:_SHOWN]:
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            say(f"skipped {paths[0]}{more}: {reason}")
         if self.skipped:
             say(f"skipped {len(self.skipped)} pictures that could not be read")
-        for train_path, validation_path in self.leaked[:10]:
-            say(f"warning: the same picture in both splits: {train_path} and {validation_path}")
+        for one, other in self.contradicted[:_SHOWN]:
+            say(f"warning: the same picture under two labels, one of them wrong: {one} and {other}")
+        if len(self.contradicted) > _SHOWN:
+            say(f"warning: {len(self.contradicted)} pictures stand under two labels")
+        for one, other in self.leaked[:_SHOWN]:
+            say(f"warning: the same picture in both splits: {one} and {other}")
         if self.leaked:
-            say(
-                f"warning: {len(self.leaked)} validation pictures are also training pictures: the accuracy will flatter"
-            )
+            say(f"warning: {len(self.leaked)} pictures stand in two splits: the accuracy will flatter")
 
 
 def load_dataset(root: str | Path, validation_share: float = 0.2, seed: int = 0) -> Dataset:
     """Find, check and split the pictures below a folder.
 
     Args:
-        root: the folder, in one of the two layouts.
-        validation_share: of each class, for the one-level layout. Byte-identical pictures stay in one split.
+        root: the folder.
+        validation_share: of each class, where there is no validation folder. Pictures that belong together (`groups`)
+            stay on one side, and a picture stays on its side when others come or go.
         seed: of the split.
 
     Raises:
-        UserError: if there is no such folder, fewer than two classes, classes that differ between the splits, or a
-            class with too few readable pictures.
+        UserError: if there is no such folder, fewer than two classes, classes that differ between the splits, folders
+            that could be splits or classes, or a class with too few readable pictures.
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"{root}: expected a folder of photos, found {'a file' if root.exists() else 'nothing'}")
-    validation = next((root / name for name in VALIDATION_FOLDERS if (root / name).is_dir()), None)
-    if (root / TRAIN_FOLDER).is_dir() and validation:
-        folders = [root / TRAIN_FOLDER, validation]
-    elif (root / TRAIN_FOLDER).is_dir() or validation:
-        raise UserError(f"{root}: expected {TRAIN_FOLDER}/ and {VALIDATION_FOLDERS[0]}/, found only one of them")
-    else:
-        folders = [root]
+        what = "a file" if root.exists() else "nothing"
+        remedy = "; unpack it first" if root.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar") else ""
+        raise UserError(f"{root}: expected a folder of photos, found {what}{remedy}")
+    found = find_pictures(root)
+    layout = find_layout(root, found)
+    notes = [f"left out: {line}" for line in layout.left_out]
+    if left_out := found.left_out():
+        notes.append(f"left out: {left_out}")
 
-    labels = _labels(folders)
-    found = [
-        [(path, index) for index, label in enumerate(labels) for path in _pictures(folder / label)]
-        for folder in folders
+    labels = tuple(layout.splits[TRAIN])
+    below: dict[Path, list[Path]] = defaultdict(list)  # folder of a class to the pictures in it, at any depth
+    tops = {folder for classes in layout.splits.values() for folders in classes.values() for folder in folders}
+    for path in found.pictures:
+        if top := next((folder for folder in path.parents if folder in tops), None):
+            below[top].append(path)
+    facts = look([path for folder in sorted(tops) for path in below[folder]])
+    skipped = {path: fact.reason for path, fact in facts.items() if fact.reason}
+    splits, kinds = {}, Counter[str]()
+    for role, classes in layout.splits.items():
+        splits[role] = [
+            picture
+            for label, name in enumerate(labels)
+            for picture in _of_class(label, name, classes.get(name, []), below, facts, kinds)
+        ]
+    for kind, count in sorted(kinds.items()):
+        notes.append(f"grouped by {kind}: {count} pictures; those of one group stay on one side of every split")
+
+    own_split = VALIDATION not in splits
+    test = splits.get(TEST, [])
+    train = _with_copies(splits[TRAIN], facts)
+    if own_split:
+        keys = [picture.group or picture.digest for picture in train]
+        out = held_out(keys, [picture.label for picture in train], validation_share, seed)
+        train, validation = ([p for p, o in zip(train, out, strict=True) if o == side] for side in (False, True))
+    else:
+        validation = splits[VALIDATION]
+    _enough(root, labels, train, validation, facts, skipped, own_split)
+    leaked, contradicted = _doubles([train, validation, test], facts)
+    return Dataset(root, labels, train, validation, test, own_split, skipped, leaked, contradicted, notes)
+
+
+def _of_class(
+    label: int,
+    name: str,
+    folders: list[Path],
+    below: dict[Path, list[Path]],
+    facts: dict[Path, Fact],
+    kinds: Counter[str],
+) -> list[Picture]:
+    """The readable pictures of one class, with the groups that their names tell."""
+    paths = [(path, folder) for folder in folders for path in below[folder] if not facts[path].reason]
+    groups, kind = by_name([path.relative_to(folder).with_suffix("").parts for path, folder in paths])
+    if kind:
+        kinds[kind] += sum(1 for key in groups if key)
+    return [
+        Picture(path, label, facts[path].digest, f"{name}/{key}" if key else "")
+        for (path, _), key in zip(paths, groups, strict=True)
     ]
-    checked = _check([path for split in found for path, _ in split])
-    splits = [
-        [Picture(path, label, checked[path][0]) for path, label in split if not checked[path][1]] for split in found
+
+
+def _with_copies(pictures: list[Picture], facts: dict[Path, Fact]) -> list[Picture]:
+    """Pictures that show the same, and what they belong to, in one group."""
+    keys = [[("pixels", facts[picture.path].pixels), ("group", picture.group or None)] for picture in pictures]
+    numbers = joined(keys)
+    sizes = Counter(numbers.tolist())
+    names: dict[int, str] = {}
+    for number, picture in zip(numbers.tolist(), pictures, strict=True):
+        key = picture.group or f"={facts[picture.path].pixels}"
+        names[number] = min(key, names.get(number, key))
+    return [
+        replace(picture, group=names[number]) if sizes[number] > 1 else picture
+        for number, picture in zip(numbers.tolist(), pictures, strict=True)
     ]
-    skipped = {path: reason for path, (_, reason) in checked.items() if reason}
-    train, held_out = splits if len(splits) == 2 else _split(splits[0], validation_share, seed)
-    for name, pictures, minimum in (("training", train, MIN_TRAIN), ("validation", held_out, MIN_VALIDATION)):
-        counts = Counter(picture.label for picture in pictures)
+
+
+def _enough(
+    root: Path,
+    labels: tuple[str, ...],
+    train: list[Picture],
+    validation: list[Picture],
+    facts: dict[Path, Fact],
+    skipped: dict[Path, str],
+    own_split: bool,
+) -> None:
+    """Raise UserError for the first class with too few different pictures."""
+    unreadable = f" ({len(skipped)} could not be read)" if skipped else ""
+    sides = [("training", train, MIN_TRAIN), ("validation", validation, MIN_VALIDATION)]
+    if own_split:
+        sides.insert(0, ("different", train + validation, MIN_TRAIN + MIN_VALIDATION))
+    for name, pictures, minimum in sides:
+        shown = {(picture.label, facts[picture.path].pixels) for picture in pictures}
+        different, files = Counter(label for label, _ in shown), Counter(picture.label for picture in pictures)
         for index, label in enumerate(labels):
-            if counts[index] < minimum:
-                unreadable = f" ({len(skipped)} could not be read)" if skipped else ""
+            if different[index] < minimum:
+                copies = f" in {files[index]} files" if files[index] > different[index] else ""
                 raise UserError(
                     f"{root}: class {label!r}: expected at least {minimum} {name} pictures, "
-                    f"found {counts[index]}{unreadable}"
+                    f"found {different[index]}{copies}{unreadable}"
                 )
-    return Dataset(root, labels, train, held_out, [], len(splits) == 1, skipped, _leaks(train, held_out))
 
 
-def _labels(folders: list[Path]) -> tuple[str, ...]:
-    """The class folders, sorted by name; those of all splits must agree."""
-    names = [
-        tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] not in "._"))
-        for folder in folders
-    ]
-    if len(set(names)) > 1:
-        differing = ", ".join(sorted(set(names[0]) ^ set(names[1])))
-        raise UserError(
-            f"{folders[0].parent}: expected the same classes in both splits, found a difference: {differing}"
-        )
-    if len(names[0]) < 2:
-        what = f"only {names[0][0]!r}" if names[0] else "none"
-        raise UserError(f"{folders[0]}: expected at least two class folders with pictures in them, found {what}")
-    return names[0]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES + _OTHERS and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def _check(paths: list[Path]) -> dict[Path, tuple[str, str]]:
-    """For each path the SHA-256 of its bytes, and why it cannot be read ("" if it can)."""
-    with ThreadPoolExecutor() as pool:
-        results = progress("checking", len(paths), iterable=pool.map(_check_one, paths))
-        return dict(zip(paths, results, strict=True))
-
-
-def _check_one(path: Path) -> tuple[str, str]:
-    try:
-        data = path.read_bytes()
-        decode_picture(data)
-    except (OSError, ValueError) as error:
-        return "", str(error)
-    return hashlib.sha256(data).hexdigest(), ""
-
-
-def _split(pictures: list[Picture], share: float, seed: int) -> tuple[list[Picture], list[Picture]]:
-    """Stratified and seeded; copies of a picture go the same way."""
-    groups: dict[int, dict[str, list[Picture]]] = {}
-    for picture in pictures:
-        groups.setdefault(picture.label, {}).setdefault(picture.digest, []).append(picture)
-    train, validation = [], []
-    for label in sorted(groups):
-        copies = [groups[label][digest] for digest in sorted(groups[label])]
-        random.Random(f"{seed}-{label}").shuffle(copies)
-        held_out = max(1, round(len(copies) * share))
-        validation += [picture for group in copies[:held_out] for picture in group]
-        train += [picture for group in copies[held_out:] for picture in group]
-    return train, validation
-
-
-def _leaks(train: Iterable[Picture], validation: Iterable[Picture]) -> list[tuple[Path, Path]]:
-    seen = {picture.digest: picture.path for picture in train}
-    return [(seen[picture.digest], picture.path) for picture in validation if picture.digest in seen]
+def _doubles(
+    splits: list[list[Picture]], facts: dict[Path, Fact]
+) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
+    """Pairs of one picture in two splits, and pairs of one under two labels; one is what has the same pixels."""
+    leaked, contradicted = [], []
+    first: dict[tuple[str, tuple[int, int]], Path] = {}  # what it shows, split and label: the first of those
+    seen: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for split, pictures in enumerate(splits):
+        for picture in pictures:
+            pixels = facts[picture.path].pixels
+            for other in seen[pixels]:
+                pair = first[pixels, other], picture.path
+                if other[1] != picture.label:
+                    contradicted.append(pair)
+                elif other[0] != split:
+                    leaked.append(pair)
+            place = split, picture.label
+            if place not in seen[pixels]:
+                seen[pixels].append(place)
+                first[pixels, place] = picture.path
+    return leaked, contradicted

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import math
-import unicodedata
 import zipfile
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
@@ -17,6 +16,7 @@ from typing import Any
 from edge.errors import UserError
 from edge.model.archive import unpack
 from edge.model.mistaken import mistaken, mistaken_folder
+from edge.text import printable
 
 SPEC_FILE = "frostlite.json"
 LABELS_FILE = "labels.txt"
@@ -65,7 +65,7 @@ class ModelSpec:
             object.__setattr__(self, name, tuple(kind(value) for value in getattr(self, name)))
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: expected one or more different names, found {list(self.labels)}")
-        if not all(map(_printable, self.labels)):
+        if not all(label.strip() and printable(label) for label in self.labels):
             raise ValueError(f"labels: expected printable names, found {list(self.labels)}")
         if len(self.size) != 2 or not all(1 <= side <= 4096 for side in self.size):
             raise ValueError(f"size: expected height and width of 1 to 4096 pixels, found {list(self.size)}")
@@ -99,13 +99,6 @@ class ModelSpec:
             return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
         except (TypeError, OverflowError) as error:  # OverflowError: numbers that JSON has and a float has not
             raise ValueError(str(error)) from error
-
-
-def _printable(label: str) -> bool:
-    """No control characters, ends of lines or turns of the direction of writing; joiners and any spaces are letters."""
-    turns = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
-    odd = any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in turns for sign in label)
-    return bool(label.strip()) and not odd
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Files as sources: every frame of a video, every picture of a folder or a pattern."""
 
 import glob
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import cv2
 
 from edge.errors import UserError
-from edge.pictures import SUFFIXES, read_picture
+from edge.folder import find_pictures
+from edge.pictures import is_picture, read_picture
 from edge.sources.base import Frame, Source, capture_mode
+from edge.text import name_of
 
 
 class Pictures(Source):
@@ -26,7 +29,7 @@ class Pictures(Source):
             except UserError as error:
                 self.skipped.append(str(error))
                 continue
-            yield Frame(image, index, str(path), time.monotonic())
+            yield Frame(image, index, name_of(path), time.monotonic())
 
 
 class Video(Source):
@@ -55,10 +58,13 @@ class Video(Source):
 
 
 def open_folder(text: str) -> Source:
-    paths = sorted(path for path in Path(text).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise UserError(f"--source: {text}: expected pictures in this folder, found none")
-    return Pictures(text, paths)
+    found = find_pictures(Path(text))
+    left_out = found.left_out()
+    if not found.pictures:
+        raise UserError(f"--source: {text}: expected pictures in this folder, found {left_out or 'none'}")
+    if left_out:
+        print(f"{text}: left out: {left_out}", file=sys.stderr)
+    return Pictures(text, found.pictures)
 
 
 def open_glob(text: str) -> Source:
@@ -72,4 +78,4 @@ def open_file(text: str) -> Source:
     path = Path(text)
     if not path.is_file():
         raise UserError(f"--source: {text}: expected a camera, video, picture or folder, found nothing of that name")
-    return Pictures(text, [path]) if path.suffix.lower() in SUFFIXES else Video(text, cv2.VideoCapture(text))
+    return Pictures(text, [path]) if is_picture(path) else Video(text, cv2.VideoCapture(text))
