@@ -42,7 +42,7 @@ for (let bit = 0; bit < 16; bit++) {
 return {number, label: document.getElementById('label').textContent,
   score: document.getElementById('score').textContent,
   signal: document.getElementById('signal').textContent, note: document.getElementById('note').textContent,
-  grey: getComputedStyle(canvas).filter.includes('grayscale') && document.getElementById('stage').className === 'lost'};
+  grey: getComputedStyle(canvas).filter.includes('grayscale')};
 """
 
 

@@ -22,6 +22,7 @@ from test_sinks import moment
 
 from edge.errors import UserError
 from edge.model.classifier import Result
+from edge.sources.base import Signal
 from edge.store import SaveFolder
 from edge.web import connections, server
 from edge.web.access import admit, cookie, make_token, parse_address, reachable
@@ -436,6 +437,20 @@ def test_without_frames_there_is_no_signal(preview: Preview, monkeypatch: pytest
     state, jpeg = next_(preview.port, state["cursor"])
     assert state["signal"] is True
     assert jpeg
+
+
+def test_the_timeline_has_a_gap_where_there_was_no_signal(preview: Preview) -> None:
+    def tell(since: float) -> None:
+        preview.tick(Signal(since=since))
+
+    tell(0.1)
+    tell(7)  # it began seven seconds ago
+    tell(8)
+    preview.write(moment("red", event=False))  # the same label stands again, without a change of it
+    state, _ = next_(preview.port)
+    assert [label for _, label in state["events"]] == ["red", "", "red"]
+    assert state["clock"] - state["events"][1][0] == pytest.approx(7, abs=0.5)
+    assert preview.event_counts["red"] == 1
 
 
 def test_before_the_first_frame(tmp_path: Path) -> None:

@@ -120,9 +120,7 @@ class Preview(Sink):
     def write(self, moment: Moment) -> None:
         if moment.event is not None:
             self.event_counts[moment.event.label] += 1
-            with self._fresh:
-                self._events.append((time.monotonic(), moment.event.label))
-                self._changes += 1
+        self._mark(moment.stable, time.monotonic())
         self._take(moment.frame.image, moment)
 
     def show(self, image: np.ndarray) -> None:
@@ -137,6 +135,15 @@ class Preview(Sink):
 
     def tick(self, signal: Signal) -> None:
         self._told = signal, time.monotonic()
+        if not signal.there and self._events:
+            self._mark("", self._told[1] - signal.since)
+
+    def _mark(self, label: str, time: float) -> None:
+        """From when on, for the timeline, a label stands; "" while there is no signal."""
+        if not self._events or self._events[-1][1] != label:
+            with self._fresh:
+                self._events.append((time, label))
+                self._changes += 1
 
     def signal(self) -> Signal:
         """That of the source, as of now; a frame that came since is one too."""

@@ -49,7 +49,10 @@ export function showBars(list, scores, labels) {
   });
 }
 
-/** The labels of the last `span` seconds as strips of colour; `events` are pairs of time and label, oldest first. */
+/**
+ * The labels of the last `span` seconds as strips of colour; `events` are pairs of time and label, oldest first, ""
+ * where there was no signal.
+ */
 export function showTimeline(canvas, legend, events, labels, clock, span) {
   const width = canvas.clientWidth * devicePixelRatio;
   const height = canvas.clientHeight * devicePixelRatio;
@@ -59,6 +62,7 @@ export function showTimeline(canvas, legend, events, labels, clock, span) {
   const start = clock - span;
   while (events.length > 1 && events[1][0] <= start) events.shift();
   events.forEach(([time, label], place) => {
+    if (!label) return;
     const end = place + 1 < events.length ? events[place + 1][0] : clock;
     const left = (Math.max(time, start) - start) / span;
     pen.fillStyle = colour(labels, label);

@@ -47,7 +47,7 @@ function tell(kind, age, reason) {
   const text = kind === "lost" && !reason ? "connecting" : PILLS[kind];
   if ($("signal").textContent !== text) $("signal").textContent = text; // it is read aloud at each change
   $("signal").className = `pill ${kind === "live" ? "live" : "lost"}`;
-  $("stage").classList.toggle("lost", kind !== "live");
+  document.body.classList.toggle("lost", kind !== "live");
   const old = age === null ? "No picture yet." : `This picture is ${length(age)} old.`;
   const why = hung ? "The camera's driver hangs: start the program again." : reason && reason !== "no answer" ? reason : "";
   $("note").textContent = kind === "live" ? "" : `${old} ${why}`;
