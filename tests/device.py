@@ -63,6 +63,8 @@ def process(*command: object, **options: object) -> Iterator[subprocess.Popen]:
         if job.poll() is None:
             job.send_signal(signal.SIGKILL)
         job.wait(10)
+        for pipe in filter(None, (job.stdin, job.stdout, job.stderr)):
+            pipe.close()
 
 
 def edge(*arguments: object, **options: object) -> contextlib.AbstractContextManager[subprocess.Popen]:

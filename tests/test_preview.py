@@ -8,8 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -37,20 +37,38 @@ def preview(tmp_path: Path) -> Iterator[Preview]:
     page.close()
 
 
-def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    return connection.getresponse()
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Message
+    body: bytes
+
+
+def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
+    """One request on a connection of its own."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+
+
+@contextmanager
+def stream(port: int) -> Iterator[http.client.HTTPResponse]:
+    """A viewer of /stream.mjpg that leaves when the block ends."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", "/stream.mjpg")
+        with connection.getresponse() as answer:
+            yield answer
 
 
 def test_everything_comes_with_a_strict_policy(preview: Preview) -> None:
     for path in ("/", "/page.css", "/page.js", "/draw.js", "/follow.js", "/icon.svg", "/metrics", "/nothing"):
         answer = ask(preview.port, path)
         assert answer.status == (404 if path == "/nothing" else 200)
-        policy = answer.getheader("Content-Security-Policy") or ""
+        policy = answer.headers.get("Content-Security-Policy") or ""
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
-        assert not re.search(rb"(src|href)=.https?:", answer.read())  # nothing from elsewhere
+        assert not re.search(rb"(src|href)=.https?:", answer.body)  # nothing from elsewhere
 
 
 @pytest.mark.parametrize(
@@ -84,8 +102,8 @@ def test_beyond_this_machine_only_with_the_token(tmp_path: Path, monkeypatch: py
         assert ask(page.port, "/", Cookie="frostlite=falsch").status == 401
         assert ask(page.port, "/save", "POST", "{}", Content_Type="application/json").status == 401
         entry = ask(page.port, "/?token=geheim-genug")
-        assert (entry.status, entry.getheader("Location")) == (303, "/")
-        cookie = entry.getheader("Set-Cookie") or ""
+        assert (entry.status, entry.headers.get("Location")) == (303, "/")
+        cookie = entry.headers.get("Set-Cookie") or ""
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
         assert ask(page.port, "/", Cookie=cookie.partition(";")[0]).status == 200
@@ -166,24 +184,21 @@ def test_a_second_instance_on_the_port_is_one_line(preview: Preview, tmp_path: P
 def test_stalled_viewers_stall_nobody(preview: Preview) -> None:
     """Viewers that ask for pictures and never read: the loop goes on, and one that reads gets its pictures."""
     noise = np.random.default_rng(0).integers(0, 255, (720, 960, 3), np.uint8)  # large JPEGs fill the buffers
-    stalled = []
-    for _ in range(5):
-        viewer = socket.create_connection(("127.0.0.1", preview.port))
-        viewer.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        stalled.append(viewer)
-    reading = ask(preview.port, "/stream.mjpg")
     longest, pictures, data = 0.0, 0, b""
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        started = time.perf_counter()
-        preview.show(noise)
-        longest = max(longest, time.perf_counter() - started)
-        data = data[-10:] + reading.read1(1 << 20)
-        pictures += data.count(b"Content-Type: image/jpeg")
+    with ExitStack() as viewers:
+        for _ in range(5):
+            stalled = viewers.enter_context(socket.create_connection(("127.0.0.1", preview.port)))
+            stalled.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        reading = viewers.enter_context(stream(preview.port))
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            started = time.perf_counter()
+            preview.show(noise)
+            longest = max(longest, time.perf_counter() - started)
+            data = data[-10:] + reading.read1(1 << 20)
+            pictures += data.count(b"Content-Type: image/jpeg")
     assert longest < 0.05
     assert pictures >= 10
-    for viewer in stalled:
-        viewer.close()
 
 
 def test_without_viewers_nothing_is_encoded(preview: Preview) -> None:
@@ -221,15 +236,15 @@ def test_viewers_share_the_work(preview: Preview) -> None:
 
 
 def test_too_many_viewers_hear_so_and_the_rest_goes_on(preview: Preview) -> None:
-    viewers = [ask(preview.port, "/stream.mjpg") for _ in range(24)]
-    for path in ("/stream.mjpg", "/next"):
-        answer = ask(preview.port, path)
-        assert (answer.status, answer.getheader("Retry-After")) == (503, "2")
-        assert b"too many viewers" in answer.read()
-    for path in ("/", "/metrics"):
-        assert ask(preview.port, path).status == 200
-    for viewer in viewers:
-        viewer.close()
+    with ExitStack() as viewers:
+        for _ in range(24):
+            viewers.enter_context(stream(preview.port))
+        for path in ("/stream.mjpg", "/next"):
+            answer = ask(preview.port, path)
+            assert (answer.status, answer.headers.get("Retry-After")) == (503, "2")
+            assert b"too many viewers" in answer.body
+        for path in ("/", "/metrics"):
+            assert ask(preview.port, path).status == 200
 
 
 def test_one_address_has_half_of_the_places(preview: Preview) -> None:
@@ -299,12 +314,12 @@ def test_slow_peers_silence_nobody(count: int, sent: bytes, tmp_path: Path, monk
 
 
 def test_a_connection_serves_one_request_after_the_other(preview: Preview) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", preview.port, timeout=10)
     sockets = set()
-    for path in ("/", "/metrics", "/next", "/nothing"):
-        connection.request("GET", path)
-        sockets.add(id(connection.sock))
-        connection.getresponse().read()
+    with closing(http.client.HTTPConnection("127.0.0.1", preview.port, timeout=10)) as connection:
+        for path in ("/", "/metrics", "/next", "/nothing"):
+            connection.request("GET", path)
+            sockets.add(id(connection.sock))
+            connection.getresponse().read()
     assert len(sockets) == 1
 
 
@@ -348,11 +363,10 @@ def test_viewers_that_leave_are_noticed_without_new_pictures(
     try:
         for _ in range(frames):
             page.show(flat(1, 2))
-        viewers = [ask(page.port, "/stream.mjpg") for _ in range(24)]
-        assert b"Content-Type: image/jpeg" in viewers[0].read(60)
-        assert ask(page.port, "/next").status == 503
-        for viewer in viewers:
-            viewer.close()
+        with ExitStack() as viewers:
+            first, *_ = [viewers.enter_context(stream(page.port)) for _ in range(24)]
+            assert b"Content-Type: image/jpeg" in first.read(60)
+            assert ask(page.port, "/next").status == 503
         wait_for(lambda: ask(page.port, "/next").status == 200, 10)
     finally:
         page.close()
@@ -360,7 +374,7 @@ def test_viewers_that_leave_are_noticed_without_new_pictures(
 
 def next_(port: int, cursor: str = "") -> tuple[dict[str, Any], bytes]:
     """What the page asks for, once."""
-    line, _, jpeg = ask(port, f"/next?after={cursor}").read().partition(b"\n")
+    line, _, jpeg = ask(port, f"/next?after={cursor}").body.partition(b"\n")
     return json.loads(line), jpeg
 
 
@@ -459,7 +473,7 @@ def test_before_the_first_frame(tmp_path: Path) -> None:
         state, jpeg = next_(page.port)
         assert (state["signal"], state["age"], jpeg) == (False, None, b"")
         answer = ask(page.port, "/save", "POST", '{"label": "cat"}', Content_Type="application/json")
-        assert (answer.status, answer.read()) == (409, b"there is no frame yet")
+        assert (answer.status, answer.body) == (409, b"there is no frame yet")
     finally:
         page.close()
 
@@ -488,14 +502,14 @@ def test_an_error_is_one_line_and_the_next_picture_comes(
 def test_other_programs_see_that_there_is_no_signal(preview: Preview, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream has no state beside it: its picture says so, instead of the last one for ever."""
     monkeypatch.setattr(server, "_AGAIN", 0.3)
-    stream, data = ask(preview.port, "/stream.mjpg"), b""
-    while data.count(b"--frame") < 3:
-        data += stream.read1(1 << 16)
+    data = b""
+    with stream(preview.port) as viewer:
+        while data.count(b"--frame") < 3:
+            data += viewer.read1(1 << 16)
     first, second = (part.partition(b"\r\n\r\n")[2] for part in data.split(b"--frame\r\n")[1:3])
     colours = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[0, 0] for jpeg in (first, second)]
     assert colours[0][2] > 150 > colours[0][0]  # the red frame
     assert max(colours[1]) - min(colours[1]) < 5  # grey
-    stream.close()
 
 
 @pytest.mark.parametrize(
