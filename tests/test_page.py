@@ -26,7 +26,7 @@ from edge.store import SaveFolder
 from edge.web.preview import Preview
 
 FLAGS = """headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking
-    disable-component-update disable-sync hide-scrollbars""".split()  # noqa: SIM905
+    disable-component-update disable-dev-shm-usage disable-sync hide-scrollbars""".split()  # noqa: SIM905
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and its driver are not installed")
 

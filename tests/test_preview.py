@@ -156,9 +156,10 @@ def test_a_token_that_the_user_set_is_not_printed(
         ("8080", ("127.0.0.1", 8080)),  # this machine only
         ("0.0.0.0:80", ("0.0.0.0", 80)),
         ("[::1]:9", ("::1", 9)),
+        ("h:65535", ("h", 65535)),
         ("x", None),
         ("80:", None),
-        ("1:99999", None),
+        ("1:65536", None),
     ],
 )
 def test_addresses(text: str, expected: tuple[str, int] | None) -> None:
