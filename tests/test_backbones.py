@@ -1,11 +1,13 @@
 """The table of backbones: each can be trained, saved and loaded; pixels and weights are what Keras means by them."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import save_file
 
 from edge.errors import UserError
 from edge.model.contract import ModelSpec
@@ -80,12 +82,18 @@ def test_pixels_mean_what_keras_means(name: str, function: str, module: str, tmp
     assert np.allclose(found, expected, rtol=1e-3, atol=1e-4 * float(np.abs(expected).max()))
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
+def save_tensors(model: keras.Model, path: Path) -> None:
+    save_file({weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights}, path)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras", ".safetensors"])
 def test_weights_come_from_any_kind_of_file(suffix: str, tmp_path: Path) -> None:
     base, _ = build_backbone("mobilenet-v2", "none", 32, width=0.35)
     path = tmp_path / f"file{suffix}"
     if suffix == ".keras":
         build_classifier(base, 2).save(path)  # a whole run's model
+    elif suffix == ".safetensors":
+        save_tensors(base, path)
     else:
         base.save_weights(path)
     again, _ = build_backbone("mobilenet-v2", str(path), 32, width=0.35)
@@ -105,11 +113,52 @@ def test_the_channels_of_published_weights_are_turned_once(tmp_path: Path) -> No
     assert np.array_equal(kernels[2], kernels[1])
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("Conv1/kernel"), "expected a tensor Conv1/kernel, found"),
+        (lambda tensors: tensors.update({"Conv1/kernel": np.zeros((3, 3), np.float32)}), r"found \(3, 3\)"),
+    ],
+)
+def test_a_tensor_that_is_missing_or_of_another_shape_is_named(
+    change: Callable[[dict], object], message: str, tmp_path: Path
+) -> None:
+    base, _ = build_backbone("mobilenet-v2", "none", 32, "block_1_expand", 0.35)
+    tensors = {weight.name.removesuffix(":0"): weight.numpy() for weight in base.weights}
+    change(tensors)
+    save_file(tensors, tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match=message):
+        build_backbone("mobilenet-v2", str(tmp_path / "x.safetensors"), 32, "block_1_expand", 0.35)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(60), bytes(8), b"\xff" * 16])
+def test_a_damaged_file_of_tensors_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"x.safetensors does not fit mobilenet-v2"):
+        build_backbone("mobilenet-v2", str(tmp_path / "x.safetensors"), 32, width=0.35)
+
+
+def test_half_precision_and_the_tensors_of_a_whole_classifier_will_do(tmp_path: Path) -> None:
+    """Published VGG16 takes BGR; a classifier of this program takes RGB, and its file must not be turned again."""
+    first, _ = build_backbone("vgg16", "none", 32, "block1_pool")
+    for name, model in (("published", first), ("classifier", build_classifier(first, 2))):
+        tensors = {w.name.removesuffix(":0"): w.numpy().astype(np.float16) for w in model.weights}
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+    expected = first.get_layer("block1_conv1").get_weights()[0].astype(np.float16)
+    for name, turned in (("published", True), ("classifier", False)):
+        found, _ = build_backbone("vgg16", str(tmp_path / f"{name}.safetensors"), 32, "block1_pool")
+        kernel = found.get_layer("block1_conv1").get_weights()[0]
+        assert np.array_equal(kernel, expected[:, :, ::-1] if turned else expected)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras", ".safetensors"])
 def test_weights_of_another_backbone_are_refused(suffix: str, tmp_path: Path) -> None:
     base, _ = build_backbone("mobilenet-v2", "none", 32, width=0.35)
     path = tmp_path / f"file{suffix}"
-    (base.save if suffix == ".keras" else base.save_weights)(path)
+    if suffix == ".safetensors":
+        save_tensors(base, path)
+    else:
+        (base.save if suffix == ".keras" else base.save_weights)(path)
     with pytest.raises(UserError, match=f"{path.name} does not fit mobilenet-v1") as error:
         build_backbone("mobilenet-v1", str(path), 32, width=0.25)
     assert "\n" not in str(error.value)
@@ -120,7 +169,7 @@ def test_weights_of_another_backbone_are_refused(suffix: str, tmp_path: Path) ->
     [
         ({"name": "mobilenet"}, "--backbone: expected one of efficientnet-lite0, .*found 'mobilenet'"),
         ({"name": "mobilenet-v2", "weights": "no.h5"}, "no file no.h5"),
-        ({"name": "mobilenet-v2", "weights": __file__}, r"expected a .h5, .weights.h5 or .keras file"),
+        ({"name": "mobilenet-v2", "weights": __file__}, r"expected a .h5, .weights.h5, .keras or .safetensors file"),
         ({"name": "mobilenet-v2", "weights": "none", "width": 0.3}, "--width: expected one of 1, 1.4, .*found 0.3"),
         ({"name": "vgg16", "weights": "none", "width": 0.5}, r"--width: expected 1 \(it comes in one width\)"),
         ({"name": "vgg16", "weights": "none", "size": 32, "cut": "block9"}, "--cut: expected a layer of the backbone"),

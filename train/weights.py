@@ -1,8 +1,18 @@
-"""Weights of a backbone from a file: `.h5` (weights or a whole model), `.weights.h5`, or `.keras`."""
+"""Weights of a backbone from a file: `.h5` (weights or a whole model), `.weights.h5`, `.keras`, or `.safetensors`.
+
+A `.safetensors` file holds each variable of the Keras model under its name (layer, slash, variable), as Keras shapes it:
+
+    from safetensors.numpy import save_file
+    save_file({weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights}, "backbone.safetensors")
+"""
 
 import zlib
 from pathlib import Path
 from zipfile import BadZipFile
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_tensors
 
 from edge.errors import UserError
 from train.keras import keras
@@ -13,11 +23,12 @@ def load_file(model: keras.Model, cut: keras.Model, path: Path, name: str) -> bo
     """Put the weights of a file into a backbone.
 
     A `.keras` file may be a whole classifier, such as the `model.keras` of a run: the layers of the backbone are
-    then those it starts with. The other kinds must be of the backbone alone, without its top.
+    then those it starts with. So may a `.safetensors` file, where names tell them. The other kinds must be of the
+    backbone alone, without its top.
 
     Args:
         model: the whole backbone.
-        cut: the part of it that is used; a `.keras` file needs no more than that.
+        cut: the part of it that is used; a `.keras` or `.safetensors` file needs no more than that.
         name: of the backbone, for errors.
 
     Returns:
@@ -28,18 +39,50 @@ def load_file(model: keras.Model, cut: keras.Model, path: Path, name: str) -> bo
     """
     if not path.is_file():
         raise UserError(f"--weights: expected imagenet, none or a file of weights: no file {path}")
-    if path.suffix not in (".h5", ".hdf5", ".keras"):
-        raise UserError(f"--weights: expected a .h5, .weights.h5 or .keras file, found {path.name}")
+    if path.suffix not in (".h5", ".hdf5", ".keras", ".safetensors"):
+        raise UserError(f"--weights: expected a .h5, .weights.h5, .keras or .safetensors file, found {path.name}")
     try:
+        if path.suffix == ".safetensors":
+            tensors = load_tensors(path)
+            _assign(tensors, cut)
+            return any(name.startswith("logits") for name in tensors)
         if path.suffix == ".keras":
             source = keras.models.load_model(path, compile=False)
             _copy(source, cut)
             return any(layer.name == FEATURES for layer in source.layers)
         model.load_weights(path)
         return False
-    except (ValueError, OSError, TypeError, KeyError, IndexError, AttributeError, BadZipFile, zlib.error) as error:
+    except _BROKEN as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"--weights: {path} does not fit {name} without its top: {reason}") from error
+
+
+# What Keras, h5py and safetensors raise for files that are damaged or of another model.
+_BROKEN = (
+    ValueError,
+    OSError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    BadZipFile,
+    zlib.error,
+    SafetensorError,
+)
+
+
+def _assign(tensors: dict[str, np.ndarray], target: keras.Model) -> None:
+    """Put each tensor into the variable of its name; all variables must be there, in their shapes."""
+    variables = {weight.name.removesuffix(":0"): weight for weight in target.weights}
+    for name, variable in variables.items():
+        if name not in tensors:
+            raise ValueError(
+                f"expected a tensor {name}, found {len(tensors)} others, as {', '.join(list(tensors)[:3])}"
+            )
+        if tensors[name].shape != tuple(variable.shape):
+            raise ValueError(f"expected {name} of shape {tuple(variable.shape)}, found {tensors[name].shape}")
+    for name, variable in variables.items():
+        variable.assign(tensors[name].astype(np.float32))
 
 
 def _copy(source: keras.Model, target: keras.Model) -> None:
