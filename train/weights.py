@@ -1,6 +1,6 @@
 """Weights of a backbone from a file: `.h5` (weights or a whole model), `.weights.h5`, `.keras`, or `.safetensors`.
 
-A `.safetensors` file holds each variable of the Keras model under its name (layer, slash, variable), as Keras shapes it:
+A `.safetensors` file holds each variable of the Keras model under its name (layer, slash, variable), in Keras shapes:
 
     from safetensors.numpy import save_file
     save_file({weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights}, "backbone.safetensors")
