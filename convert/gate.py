@@ -15,7 +15,8 @@ from convert.choose import choose
 from convert.export import export, widen
 from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer, weights
 from convert.job import Job, augmentation_of
-from convert.own import as_probabilities, load_model, own_run
+from convert.load import load_model, one_line
+from convert.own import as_probabilities, check_outputs, own_run
 from convert.parity import prove
 from convert.report import write_report
 from convert.schemes import BASELINE, SCHEMES
@@ -41,7 +42,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     """
     schemes = wanted(options.scheme)
     path = run.folder / MODEL if run else options.run
-    run = run or own_run(options.data, options.spec, options.out)
+    run = run or own_run(options.run, options.data, options.spec, options.out)
     model, spec = as_probabilities(loaded(path, run), run.spec)
     run = replace(run, spec=spec)
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
@@ -58,7 +59,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
             variant, scores[scheme] = make_variant(job, scheme, folder, run, reference)
         except Exception as error:  # whatever a converter or a runtime throws concerns this scheme alone
             if scheme == BASELINE:
-                raise UserError(f"{path}: the converter or every runtime refuses it: {error}") from error
+                raise UserError(f"{path}: the converter or every runtime refuses it: {one_line(error)}") from error
             skipped[scheme] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             (folder / f"{scheme}.tflite").unlink(missing_ok=True)
             print(f"{scheme}: left out: {skipped[scheme]}", flush=True)
@@ -126,13 +127,16 @@ def loaded(path: Path, run: Run) -> keras.Model:
         UserError: if it cannot be read, or its input or output is another one.
     """
     with waiting("loading the model"):
-        model = load_model(path)
+        model = load_model(path, run.spec)
     expected = (None, *run.spec.size, 3)
     if model.input_shape != expected:
         raise UserError(f"{path}: by its contract its input is {expected}, found {model.input_shape}")
     outputs, labels = model.output_shape, len(run.spec.labels)
     if outputs[1:] not in ((labels,), (1,) if labels == 2 else (labels,)):
         raise UserError(f"{path}: by its contract it gives one value for each of {labels} labels, found {outputs}")
+    if not run.metrics:  # trained elsewhere
+        with waiting("looking at its outputs"):
+            check_outputs(model, run, path)
     return model
 
 

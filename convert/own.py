@@ -1,68 +1,121 @@
 """A model that was trained elsewhere, as a run: so that the proof and the choice are there for any Keras model."""
 
+import re
+import sys
 import tempfile
-import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import h5py
+import numpy as np
 
+from convert.load import in_archive, is_archive
+from convert.trace import Trace, trace
 from edge.errors import UserError
 from edge.model.contract import ModelSpec
+from edge.model.judge import LOGITS, judge
+from edge.model.labels import read_labels
+from edge.model.preprocess import prepare
+from edge.model.units import pixel_units
+from edge.pictures import read_picture
 from edge.quiet import quiet
 from train.dataset import load_dataset
-from train.keras import keras, layers, tf
+from train.keras import keras, layers
 from train.rundir import Run
 
+_LOOKED_AT = 32  # pictures whose outputs are looked at
 
-def own_run(data: Path, spec_file: Path, out: Path) -> Run:
+
+def own_run(model: Path, data: Path, spec_file: Path | None, out: Path | None) -> Run:
     """A run made of a folder of photos and a contract (`spec.json`: at least labels, size, mean and std).
+
+    An archive of Teachable Machine says itself what a contract says, and its run goes beside it.
 
     Raises:
         UserError: if the contract cannot be read or names other labels than the folder has.
     """
-    try:
-        spec = ModelSpec.from_json(spec_file.read_bytes())
-    except OSError as error:
-        raise UserError(f"--spec: {spec_file}: expected a JSON file, found {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"--spec: {spec_file}: {error}") from error
+    if spec_file is None:
+        spec = _spec_of_archive(model)
+    else:
+        try:
+            spec = ModelSpec.from_json(spec_file.read_bytes())
+            notes: list[str] = []
+            mean, std = pixel_units(spec.mean, spec.std, notes)
+            spec = replace(spec, mean=mean, std=std)
+        except OSError as error:
+            raise UserError(f"--spec: {spec_file}: expected a JSON file, found {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"--spec: {spec_file}: {error}") from error
+        for note in notes:
+            print(f"note: {spec_file}: {note}", file=sys.stderr)
     dataset = load_dataset(data)
     if set(spec.labels) != set(dataset.labels):
-        raise UserError(f"--spec: expected the labels {', '.join(dataset.labels)}, found {', '.join(spec.labels)}")
+        where = "--spec" if spec_file else model
+        raise UserError(f"{where}: expected the labels {', '.join(dataset.labels)}, found {', '.join(spec.labels)}")
     place = [spec.labels.index(label) for label in dataset.labels]
     train, validation = (
-        [type(picture)(picture.path, place[picture.label], picture.digest) for picture in split]
+        [replace(picture, label=place[picture.label]) for picture in split]
         for split in (dataset.train, dataset.validation)
     )
-    return Run(out, spec, {}, train, validation)
+    return Run(out or model.with_suffix(""), spec, {}, train, validation)
 
 
-def load_model(path: Path) -> keras.Model:
-    """Load a Keras model: `.keras` (of Keras 2 or 3), `.h5`, or a SavedModel.
+def _spec_of_archive(path: Path) -> ModelSpec:
+    if not is_archive(path):
+        raise UserError(f"{path}: a model that was trained elsewhere takes --spec FILE and --out DIR too")
+    model, files, known = in_archive(path)
+    if not known:
+        raise UserError(f"{path}: it is not of Teachable Machine: give --spec FILE and --out DIR too")
+    try:
+        labels, _ = read_labels(files["labels.txt"])
+        with tempfile.NamedTemporaryFile(suffix=".h5") as part:
+            part.write(model)
+            part.flush()
+            with h5py.File(part.name) as file:
+                config = str(file.attrs["model_config"])
+        height, width = re.search(r'"batch_input_shape": \[null, (\d+), (\d+), 3\]', config).groups()  # type: ignore[union-attr]
+        known = {"mean": known["mean"] * 3, "std": known["std"] * 3, "resize": known["resize"]}
+        return ModelSpec(tuple(labels), (int(height), int(width)), **known, backbone="Teachable Machine")
+    except (ValueError, AttributeError, KeyError, OSError) as error:
+        raise UserError(f"{path}: expected what Teachable Machine exports, found: {error}") from error
 
-    A model of Keras 3 and a bare SavedModel come back as one opaque layer: they convert as any other, but
-    training-time schemes cannot see into them.
+
+def check_outputs(model: keras.Model, run: Run, path: Path) -> None:
+    """Look at the graph, and at the outputs for some pictures of each label: whether they are what the contract says.
 
     Raises:
-        UserError: if it is none of these.
+        UserError: if they are not, or the model answers at random.
     """
-    if not path.exists():
-        raise UserError(f"{path}: expected a Keras model, found nothing")
+    step = max(1, len(run.validation) // _LOOKED_AT)
+    tensors = [prepare(read_picture(picture.path), run.spec) for picture in run.validation[::step][:_LOOKED_AT]]
+    with quiet():
+        graph = trace(model)
+        outputs = np.concatenate([np.asarray(model(tensor, training=False)) for tensor in tensors])
     try:
-        with quiet():
-            if (path / "saved_model.pb").is_file() and not (path / "keras_metadata.pb").is_file():
-                return _opaque(path)
-            try:
-                return keras.models.load_model(path, compile=False)
-            except (TypeError, ValueError, ImportError):
-                if not (zipfile.is_zipfile(path) or h5py.is_hdf5(path)):
-                    raise
-                return _keras3(path)
-    except Exception as error:  # a damaged model may fail in any way
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{path}: expected a Keras model (.keras, .h5 or a SavedModel): {reason}") from error
+        _same_each_time(graph)
+        found = judge(outputs, graph.operation)
+        sure = (
+            outputs.shape[1] > 1 or graph.operation in ("sigmoid", "linear") or outputs.min() < 0 or outputs.max() > 1
+        )
+        if found != run.spec.output and sure:
+            remedy = (
+                f'put "output": "{found}" into the contract' if found == LOGITS else 'take "output" out of the contract'
+            )
+            raise ValueError(f'its outputs are {found}, and by its contract "{run.spec.output}": {remedy}')
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _same_each_time(graph: Trace) -> None:
+    if graph.random:
+        raise ValueError(
+            f"it draws random numbers for each picture ({graph.random}): its export left augmentation or dropout "
+            "switched on; export it with training=False"
+        )
+    if graph.training:
+        raise ValueError("its BatchNormalization takes the mean of each batch: export it with training=False")
+    if graph.half:
+        raise ValueError(f"it computes in {graph.half}: load its weights into a float32 model, and export that")
 
 
 def as_probabilities(model: keras.Model, spec: ModelSpec) -> tuple[keras.Model, ModelSpec]:
@@ -73,33 +126,3 @@ def as_probabilities(model: keras.Model, spec: ModelSpec) -> tuple[keras.Model, 
     kind = "sigmoid" if model.output_shape[-1] == 1 else "softmax"
     scores = layers.Activation(kind, name="probabilities")(logits)
     return keras.Model(model.input, scores, name=model.name), replace(spec, output="probabilities")
-
-
-def _keras3(path: Path) -> keras.Model:
-    import keras as keras3
-
-    model: Any = keras3.saving.load_model(path, compile=False)
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, verbose=False)
-        return _opaque(Path(folder))
-
-
-def _opaque(folder: Path) -> keras.Model:
-    layer = _SavedModel(folder)
-    image = keras.Input(layer.shape[1:], name="image")
-    return keras.Model(image, layer(image), name="own")
-
-
-class _SavedModel(layers.Layer):
-    """The serving function of a SavedModel, one tensor in and one out, as a layer."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.loaded = tf.saved_model.load(str(folder))  # its variables live as long as this does
-        self.serve = self.loaded.signatures["serving_default"]
-        ((self.argument, taken),) = self.serve.structured_input_signature[1].items()
-        self.shape = tuple(taken.shape)
-
-    def call(self, image: tf.Tensor) -> tf.Tensor:
-        (output,) = self.serve(**{self.argument: image}).values()
-        return output
