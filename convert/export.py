@@ -72,11 +72,14 @@ def widen(model: keras.Model) -> keras.Model:
         return model
     last = model.layers[-2:] if isinstance(model.layers[-1], layers.Activation) else model.layers[-1:]
     logits = last[0]
-    if not isinstance(logits, layers.Dense):
+    plain = "linear" if len(last) == 2 else "sigmoid"
+    if not isinstance(logits, layers.Dense) or logits.activation is not keras.activations.get(plain):
         scores = layers.Concatenate()([1 - model.output, model.output])
         return keras.Model(model.input, scores, name=model.name)
     wide = layers.Dense(2, name=logits.name)
     outputs = layers.Activation("softmax", name=f"{logits.name}_softmax")(wide(logits.input))
-    kernel, bias = logits.get_weights()
-    wide.set_weights([np.hstack([np.zeros_like(kernel), kernel]), np.concatenate([np.zeros_like(bias), bias])])
+    kernel, *bias = logits.get_weights()  # without a bias: as with one of zero
+    wide.set_weights(
+        [np.hstack([np.zeros_like(kernel), kernel]), np.concatenate([np.zeros(1), *(bias or [np.zeros(1)])])]
+    )
     return keras.Model(model.input, outputs, name=model.name)

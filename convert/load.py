@@ -1,4 +1,4 @@
-"""Keras models in every format that Keras has written, as one that takes float32 pictures and gives one row for each."""
+"""Keras models in every format that Keras has written, as one that takes float32 pictures and gives a row for each."""
 
 import math
 import re
@@ -44,8 +44,7 @@ def load_model(path: Path, spec: ModelSpec) -> keras.Model:
             return _one_output(_loaded(path, spec), spec)
     except Exception as error:  # a damaged model may fail in any way
         if path.is_file() and not (h5py.is_hdf5(path) or (path.suffix == ".keras" and zipfile.is_zipfile(path))):
-            with path.open("rb") as file:
-                told = mistaken(path, path.read_bytes() if file.read(2) == b"PK" else file.read(512))
+            told = mistaken(path, path.read_bytes())
             raise UserError(f"{path}: expected a Keras model (.keras, .h5 or a SavedModel), found {told}") from error
         raise UserError(f"{path}: expected a Keras model (.keras, .h5 or a SavedModel): {one_line(error)}") from error
 
@@ -53,6 +52,10 @@ def load_model(path: Path, spec: ModelSpec) -> keras.Model:
 def one_line(error: Exception) -> str:
     """What matters of an error of a library, in a line: of the many lines of a converter the one with the reason."""
     text = str(error)
+    if inner := re.search(
+        r"Exception encountered when calling.*ValueError: (.+?)\s*(Call arguments received|\Z)", text, re.S
+    ):
+        text = inner[1]
     reason = re.search(r"error: (.+)", text)
     return (
         " ".join((reason[1] if reason and len(text.splitlines()) > 3 else text).split())[:300] or type(error).__name__
@@ -70,6 +73,8 @@ def _loaded(path: Path, spec: ModelSpec) -> keras.Model:
         if not (zipfile.is_zipfile(path) or h5py.is_hdf5(path)):
             raise
         return _keras3(path, spec)
+    if not model.inputs and path.is_dir():  # a class of its own, whose layers hang together in code alone
+        return _opaque(path, spec)
     return _plain(model, spec)
 
 
@@ -199,12 +204,12 @@ class _SavedModel(layers.Layer):
         if len(shape) != 4 or any(side not in (None, want) for side, want in zip(shape[1:], wanted, strict=True)):
             raise ValueError(f"by its contract its input is {(None, *wanted)}, found {shape}")
 
+        if shape[0] not in (None, 1):
+            raise ValueError(f"it takes a batch of {shape[0]}: export it with a batch of one, or of any number")
+
     def call(self, image: tf.Tensor) -> tf.Tensor:
-        batch = self.taken.shape[0]
-        if batch is None or image.shape[0] == batch:
+        if self.taken.shape[0] is None or image.shape[0] == 1:
             return self._one(image)
-        if batch != 1:
-            raise ValueError(f"it takes a batch of {batch} pictures: export it with a batch of one, or of any number")
         rows = tf.map_fn(lambda each: tf.reshape(self._one(each[None]), (-1,)), image, fn_output_signature=tf.float32)
         return tf.ensure_shape(rows, (None, self._one(tf.zeros((1, *image.shape[1:]))).shape.num_elements()))
 

@@ -33,17 +33,28 @@ def trace(model: keras.Model) -> Trace:
     """Trace a model in inference mode, with one picture."""
     taken = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)]
     concrete = tf.function(lambda image: model(image, training=False), input_signature=taken).get_concrete_function()
-    frozen = convert_variables_to_constants_v2(concrete)
+    try:
+        frozen = convert_variables_to_constants_v2(concrete)
+    except ValueError:  # its generator of random numbers is a variable that changes
+        inner = [node.op for each in concrete.graph.as_graph_def().library.function for node in each.node_def]
+        draws = [name for name in inner if _random(name)]
+        if not draws:
+            raise
+        return Trace("", draws[0], "", False)
     nodes = {node.name: node for node in frozen.graph.as_graph_def().node}
     start = _name(frozen.outputs[0].op.name)
     used = [nodes[name] for name in _reachable(nodes, start)]
     last = nodes[start]
     while last.op in _SHAPING and last.input:
         last = nodes[_name(last.input[0])]
-    random = next((node.op for node in used if "Random" in node.op or node.op == "Multinomial"), "")
+    random = next((node.op for node in used if _random(node.op)), "")
     half = next((kind for node in used for kind in _types(node) if kind in ("float16", "bfloat16")), "")
     training = any(node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b for node in used)
     return Trace(_OPERATIONS.get(last.op, ""), random, half, training)
+
+
+def _random(name: str) -> bool:
+    return "Random" in name or name == "Multinomial"
 
 
 def _name(tensor: str) -> str:

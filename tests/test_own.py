@@ -16,7 +16,7 @@ from convert.gate import never_validation
 from edge import Classifier
 from edge.errors import UserError
 from edge.model.contract import ModelSpec
-from train.dataset import Picture
+from train.dataset import Picture, load_dataset
 from train.keras import keras, tf
 from train.rundir import Run
 
@@ -150,7 +150,7 @@ def test_every_format_is_converted_and_proved(name: str, photos: Path, tmp_path:
     assert job.returncode == 0, job.stdout + job.stderr
     report = json.loads((tmp_path / "run" / "export" / "report.json").read_text())
     assert report["reference"]["accuracy"] == 1
-    assert report["reference"]["pictures"] == 36  # a fifth of each class was held out
+    assert report["reference"]["pictures"] == len(load_dataset(photos).validation)
     assert {row["scheme"]: row["accuracy"] for row in report["variants"]} == {"float32": 1, "int8": 1}
     assert not any("PartitionedCall" in row["layer"] for variant in report["variants"] for row in variant["layers"])
     with Classifier(tmp_path / "run" / "export" / "best.tflite") as classifier:
