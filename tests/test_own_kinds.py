@@ -26,6 +26,7 @@ from train.keras import keras, tf
 from train.rundir import Run
 
 SIDE = 16
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of those who write them
 COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}  # BGR
 SPEC = ModelSpec(tuple(COLOURS), (SIDE, SIDE), mean=(127.5,) * 3, std=(127.5,) * 3)
 RAW = replace(SPEC, mean=(0.0,) * 3, std=(1.0,) * 3)
