@@ -507,16 +507,23 @@ def test_an_error_is_one_line_and_the_next_picture_comes(
 def test_other_programs_see_that_there_is_no_signal(preview: Preview, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream has no state beside it: its picture says so, instead of the last one for ever."""
     monkeypatch.setattr(server, "_AGAIN", 0.3)
-    monkeypatch.setattr("edge.sources.base.NO_SIGNAL", 1.5)
+
+    def corner() -> np.ndarray:
+        nonlocal data
+        while (end := data.find(b"--frame", 2)) < 0:
+            data += viewer.read1(1 << 16)
+        jpeg, data = data[:end].partition(b"\r\n\r\n")[2], data[end:]
+        return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[0, 0]
+
     data = b""
     with stream(preview.port) as viewer:
-        while data.count(b"--frame") < 5:
-            data += viewer.read1(1 << 16)
-    parts = [part.partition(b"\r\n\r\n")[2] for part in data.split(b"--frame\r\n")[1:5]]
-    colours = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[0, 0] for jpeg in parts]
-    for colour in colours[:2]:  # the red frame, and again while it is new
-        assert colour[2] > 150 > colour[0]
-    assert max(colours[3]) - min(colours[3]) < 5  # grey
+        monkeypatch.setattr("edge.sources.base.NO_SIGNAL", 60)
+        for _ in range(2):  # the red frame, and again while it is new
+            blue, _, red = corner()
+            assert red > 150 > blue
+        monkeypatch.setattr("edge.sources.base.NO_SIGNAL", 0)
+        corner()  # it may have been on its way
+        assert np.ptp(corner()) < 5  # grey
 
 
 @pytest.mark.parametrize(
