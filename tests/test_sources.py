@@ -233,10 +233,9 @@ def test_a_video_is_upright_as_its_container_says(
     assert len(images) == 3
     height, width = images[0].shape[:2]
     assert (width, height) == ((48, 64) if degrees in (90, 270) else (64, 48))
-    red = {
-        (y, x): images[0][int((y + 0.5) * height / 2), int((x + 0.5) * width / 2), 2] for y in (0, 1) for x in (0, 1)
-    }
-    assert max(red, key=lambda place: red[place]) == (corner[1], corner[0])
+    places = [(row, column) for row in (0, 1) for column in (0, 1)]
+    red = {place: images[0][height * (1 + 2 * place[0]) // 4, width * (1 + 2 * place[1]) // 4, 2] for place in places}
+    assert max(places, key=lambda place: red[place]) == corner
 
 
 class Ages(Sink):
