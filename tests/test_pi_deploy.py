@@ -133,7 +133,7 @@ def test_deploy_update_spoil_and_roll_back(pi: Server, bundles: dict[str, Path],
 
 def test_the_name_of_a_bundle_is_no_command(pi: Server, bundles: dict[str, Path], tmp_path: Path):
     """Whatever the file is called, as after a download, and the folder in it: what is in it is installed."""
-    names = ("my model", "a;touch PWNED;b", "$(touch PWNED)", "-x:y")
+    names = ("my model;touch PWNED;$(touch PWNED)", "-x:y")
     for number, name in enumerate(names):
         folder = tmp_path / str(number) / name
         shutil.unpack_archive(bundles["good"], folder.parent, filter="data")
