@@ -45,14 +45,14 @@ def open_window(options: Namespace, classifier: Classifier, source: Source) -> S
 
 
 class Recorder(Sink):
-    """An annotated video. All frames get the size of the first, 1920 pixels wide at most; the file appears when it is complete.
+    """An annotated video. All frames get the size of the first, made smaller if it is larger than `LARGEST`.
 
     Of a file every frame is written once. Of a live source each is written as often as keeps the time: the video has
     the camera's rate, at which frames are seldom classified.
 
-    Until it is complete the video is NAME.unfinished.mp4, which can be read at any moment. What a run that was cut off
-    left of it, the next one keeps as NAME-<time>.mp4. Before the disk is full the video is closed. With `keep` it is a
-    video in parts, NAME-<time>.mp4.
+    The file appears when it is complete. Until then it is NAME.unfinished.mp4, which can be read at any moment. What a
+    run that was cut off left of it, the next one keeps as NAME-<time>.mp4. Before the disk is full the video is closed.
+    With `keep` it is a video in parts, NAME-<time>.mp4.
     """
 
     pictures = True
