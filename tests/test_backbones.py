@@ -44,6 +44,26 @@ def test_each_is_built_trained_one_step_saved_and_loaded(name: str, tmp_path: Pa
     assert not any(isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)) for layer in model.layers)
 
 
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=[pytest.mark.slow, skip_slow]) for name in BACKBONES]
+)
+def test_the_taps_are_the_last_layers_before_the_map_shrinks_or_widens(name: str) -> None:
+    """Found in the graph: a block ends there, and the next one has another shape; none such lies between the last tap
+    and the blocks of the top."""
+    base, entry = build_backbone(name, "none", 128)
+    ends = [layer for layer in base.layers if layer.name in cut_points(base)]
+    changes = [
+        before.name
+        for before, after in zip(ends, ends[1:], strict=False)
+        if before.output.shape[1] > after.output.shape[1] or before.output.shape[3] < after.output.shape[3]
+    ]
+    assert len(entry.taps) == 3
+    assert set(entry.taps) <= set(changes)
+    assert sorted(entry.taps, key=changes.index) == list(entry.taps)
+    shapes = [tuple(base.get_layer(tap).output.shape) for tap in entry.taps]
+    assert len({*shapes, tuple(base.output.shape)}) == 4
+
+
 def picture(side: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)  # RGB
 
