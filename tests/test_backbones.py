@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_the_taps_are_the_last_layers_before_the_map_shrinks_or_widens(name: str
     ends = [layer for layer in base.layers if layer.name in cut_points(base)]
     changes = [
         before.name
-        for before, after in zip(ends, ends[1:], strict=False)
+        for before, after in pairwise(ends)
         if before.output.shape[1] > after.output.shape[1] or before.output.shape[3] < after.output.shape[3]
     ]
     assert len(entry.taps) == 3

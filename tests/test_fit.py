@@ -261,7 +261,7 @@ def test_a_linear_head_becomes_the_weights_of_the_model(labels: int, output: str
 
 
 def test_the_tutorial_of_tensorflow_on_fine_tuning() -> None:
-    """MobileNetV2 at 160 pixels, opened from layer 100 on: the tutorial prints 56 variables and 1,862,721 parameters."""
+    """MobileNetV2 at 160 pixels, opened from layer 100 on: it prints 56 variables and 1,862,721 parameters."""
     base, _ = build_backbone("mobilenet-v2", "none", 160)
     model = build_classifier(base, 2, output="sigmoid")
     unfreeze(model, str(len(base.layers) - 100))
