@@ -72,7 +72,7 @@ def write_report(
         sizes=_bars(chosen["layers"], "bytes", "kB", 1e-3),
     )
     with whole(path) as part:
-        part.write_text(page, encoding="utf-8")
+        part.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _layers(tensors: list[str]) -> list[str]:
