@@ -347,7 +347,7 @@ def test_a_body_is_not_taken_for_a_request(preview: Preview) -> None:
         b'Content-Length: 14\r\n\r\n{"label": "x"}'
     )
     for method in (b"POST", b"GET"):
-        head = method + b" / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+        head = method + b" /next HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
         with socket.create_connection(("127.0.0.1", preview.port), timeout=10) as peer:
             peer.sendall(head % len(inner) + inner)
             received = b""
