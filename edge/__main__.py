@@ -304,7 +304,7 @@ def classify_images(options: argparse.Namespace) -> int:
             if options.json:
                 print(json.dumps(as_json(0, str(path), result), ensure_ascii=False), flush=True)
             else:
-                unknown = "" if result.label == result.top[0][0] else f"{result.label}  "
+                unknown = f"{result.label} ({result.why})  " if result.why else ""
                 scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
                 print(f"{one_line(str(path))}: {unknown}{scores}", flush=True)
     return 2 if failed else 0

@@ -12,7 +12,7 @@ from types import FrameType
 
 import numpy as np
 
-from edge.model.classifier import Classifier
+from edge.model.classifier import UNLIKE, Classifier
 from edge.sinks.base import Ended, Moment, Sink
 from edge.smoothing import Stable
 from edge.sources.base import Source
@@ -65,7 +65,7 @@ def run(
                 frames += 1
                 spent = ends[-1] - (ends[0] if len(ends) > 1 else started)
                 fps = max(1, len(ends) - 1) / max(spent, 1e-9)
-                event = stable.update(result.scores)
+                event = stable.update(result.scores, result.why == UNLIKE)
                 lost = sum(sink.lost for sink in sinks)
                 moment = Moment(frame, result, stable.label, event, fps, source.dropped, lost, time.time())
                 for sink in sinks:

@@ -25,7 +25,7 @@ class Terminal(Sink):
         result = moment.result
         scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
         stages = ", ".join(f"{stage} {value:.1f}" for stage, value in result.ms.items())
-        unknown = "" if result.label == result.top[0][0] else f"{result.label}: "
+        unknown = f"{result.label} ({result.why}): " if result.why else ""
         name = one_line(f"{Path(moment.frame.source).name} #{moment.frame.index}")
         line = f"{name}: {unknown}{scores}  ({moment.fps:.1f} frames/s; ms: {stages})"
         if sys.stdout.isatty():
