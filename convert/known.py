@@ -1,0 +1,83 @@
+"""What a file keeps of its training pictures, so that a device can tell what is nothing like them.
+
+A bank of features (`edge.model.likeness`), and the likeness that a frame must reach. That is found as a device will
+meet it: by pictures whose fold, or whose whole folder, had no part in the bank.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge.model.likeness import Bank, choose, pack
+from train.dataset import Picture
+from train.figures import wilson
+from train.heads import folds
+
+# Of the right answers that may be refused, the part that goes to the likeness; the rest goes to the score, which is
+# nearly as high for pictures of something else.
+PART = 0.8
+
+
+@dataclass(frozen=True)
+class Known:
+    """A bank and its threshold.
+
+    Attributes:
+        bank: int8 (vectors, features).
+        likeness: the smallest one for an answer, -1 to 1.
+        refused, right: how many of the right answers fall short of it.
+    """
+
+    bank: np.ndarray
+    likeness: float
+    refused: int
+    right: int
+
+    def to_json(self) -> dict[str, Any]:
+        low, high = wilson(self.refused, self.right) if self.right else (0.0, 1.0)
+        return {
+            "vectors": len(self.bank),
+            "refused": self.refused,
+            "right": self.right,
+            "interval": [round(low, 4), round(high, 4)],
+        }
+
+
+def remember(
+    features: np.ndarray,
+    pictures: Sequence[Picture],
+    held_out: np.ndarray,
+    right: np.ndarray,
+    share: float,
+) -> Known:
+    """Make the bank, and set the likeness so that about `share` of the right answers fall short of it.
+
+    Neither the pictures that are in the bank, fold by fold, nor those that were held out from the start lose more:
+    where they differ, as photos of other days do, the camera is nearer to those.
+
+    Args:
+        features: of the last depth, float32 (pictures, features), by the graph that goes into the file.
+        pictures: whose they are; their groups stay together in the folds.
+        held_out: the same of pictures that the model was not fitted on, (any, features), perhaps none.
+        right: which answers are right, bool: of `pictures` out of fold, then of those held out.
+        share: 0 to 1.
+    """
+    labels = np.array([picture.label for picture in pictures])
+    fold = folds(pictures)
+    found = np.empty(len(pictures), np.float32)
+    for number in np.unique(fold):
+        own = fold == number
+        found[own] = _bank(features[~own], labels[~own]).likeness(features[own])
+    bank = pack(features[choose(features, labels)])
+    parts = [found[right[: len(pictures)]], Bank(bank).likeness(held_out)[right[len(pictures) :]]]
+    limits = [float(np.quantile(part, share, method="lower")) for part in parts if len(part)]
+    # Rounded down: what the device finds differs in the last digits.
+    likeness = max(-1.0, np.floor(1e4 * min(limits, default=-1.0)) / 1e4)
+    every = np.concatenate(parts)
+    return Known(bank, float(likeness), int((every < likeness).sum()), len(every))
+
+
+def _bank(features: np.ndarray, labels: np.ndarray) -> Bank:
+    return Bank(pack(features[choose(features, labels)]))
