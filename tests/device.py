@@ -6,10 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 from conftest import ROOT
 
@@ -71,3 +74,51 @@ def edge(*arguments: object, **options: object) -> contextlib.AbstractContextMan
     """`python -m edge …` in the background, its two outputs as text."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {**os.environ}}
     return process(sys.executable, "-m", "edge", *arguments, **{**pipes, **options})
+
+
+class Camera(BaseHTTPRequestHandler):
+    """A network camera of 20 frames a second, all red; /snapshot gives one picture, /clip.mp4 a file."""
+
+    clip = b""
+    requests: list[str] = []  # noqa: RUF012
+
+    def do_GET(self) -> None:
+        self.requests.append(self.path)
+        picture = cv2.imencode(".jpg", flat(220, 20, (120, 160)))[1].tobytes()
+        self.send_response(200)
+        if not self.path.startswith("/stream"):
+            body, kind = (picture, "image/jpeg") if self.path.startswith("/snapshot") else (self.clip, "video/mp4")
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        while not getattr(self.server, "gone", False):
+            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture))
+            self.wfile.write(picture + b"\r\n")
+            time.sleep(0.05)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _CameraServer(ThreadingHTTPServer):
+    daemon_threads, gone = True, False
+
+    def handle_error(self, *_: object) -> None:
+        pass  # who looked has gone
+
+
+@contextlib.contextmanager
+def camera(port: int = 0, handler: type[Camera] = Camera) -> Iterator[int]:
+    """The camera, for the length of the block, at a port of 127.0.0.1."""
+    server = _CameraServer(("127.0.0.1", port), handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.gone = True
+        server.shutdown()
+        server.server_close()

@@ -78,6 +78,23 @@ def test_a_run_takes_arguments_from_its_environment(tiny_model: Path, tmp_path: 
     assert '"label": "red"' in job.stdout
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("--csv ~/rows.csv", "HOME/rows.csv"),
+        ("--csv=~/rows.csv", "HOME/rows.csv"),
+        ("--csv ~", "HOME"),
+        ("--csv a~/b", "a~/b"),  # no home
+        ("--csv ~bob/x", "~bob/x"),
+    ],
+)
+def test_no_shell_has_seen_the_home_in_them(written: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROSTLITE_OPTIONS", written)
+    monkeypatch.setenv("HOME", "/var/lib/frostlite")
+    monkeypatch.setattr(sys, "argv", ["edge", "run", "m.tflite"])
+    assert parse_arguments().csv == read.replace("HOME", "/var/lib/frostlite")
+
+
 def test_nobody_else_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither another command nor a child process: `--exec` runs what is not ours."""
     monkeypatch.setenv("FROSTLITE_OPTIONS", "--source rtsp://u:secret@cam/x")

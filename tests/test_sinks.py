@@ -282,6 +282,14 @@ def test_a_live_recording_keeps_the_time(live: bool, pause: float, frames: int, 
     assert abs(frames_of(tmp_path / "o.avi") - frames) <= (1 if live else 0)
 
 
+def test_a_recording_of_a_large_camera_is_made_smaller(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "o.mp4", 10.0)
+    recorder.write(moment(image=np.zeros((3040, 4056, 3), np.uint8)))
+    recorder.close()
+    image = cv2.VideoCapture(str(tmp_path / "o.mp4")).read()[1]
+    assert image.shape == (1438, 1920, 3)  # 1920 * 3040 / 4056 = 1439.05, to an even side
+
+
 def _grey_pictures(folder: Path) -> Path:
     (folder / "grey").mkdir()
     for number in range(20):

@@ -14,18 +14,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from device import flat, free_port, make_tiny_model
+from device import camera, flat, free_port, make_tiny_model
 
 HOME = "/opt/frostlite"
 AWAY = 45  # seconds: longer than WatchdogSec
@@ -84,38 +82,6 @@ def booted() -> Iterator[Machine]:
         yield machine
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        picture = cv2.imencode(".jpg", flat(220, 20, (120, 160)))[1].tobytes()
-        while not getattr(self.server, "gone", False):
-            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture))
-            self.wfile.write(picture + b"\r\n")
-            time.sleep(0.1)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Camera(ThreadingHTTPServer):
-    daemon_threads, gone = True, False
-
-    def handle_error(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def camera(port: int) -> Iterator[None]:
-    server = Camera(("127.0.0.1", port), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
-    yield
-    server.gone = True
-    server.shutdown()
-    server.server_close()
-
-
 def wait(condition: Callable[[], object], seconds: float) -> float:
     """Until it holds; how long that took."""
     started = time.monotonic()
@@ -164,7 +130,7 @@ def check() -> None:
         home = machine.root / HOME[1:]
         home.mkdir()
         (home / "frostlite.conf").write_text(
-            f'FROSTLITE_OPTIONS="--source http://127.0.0.1:{eye}/x --preview {page} --smooth none"\n'
+            f'FROSTLITE_OPTIONS="--source http://127.0.0.1:{eye}/stream --preview {page} --smooth none"\n'
         )
         inside = "/" + str(first.relative_to(machine.root))
         job = machine.run(f"{inside}/install.sh")
