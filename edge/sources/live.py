@@ -115,14 +115,14 @@ class Live(Source):
                 with self._call():
                     grabbed = grabber.grab()
                     now = time.monotonic()
-                    wanted = grabbed and now >= due - self._period / 2  # no later than it must: cameras are not exact
+                    wanted = grabbed and now >= due
                     image = grabber.retrieve() if wanted else None
             except (EndOfSource, UserError):
                 raise
             except Exception:  # whatever a driver raises, the source is lost and may return
                 return index
             if image is not None:
-                due = max(due, now - self._period) + self._period
+                due = max(due, now - self._period) + self._period  # one that is late lets the next be early
                 with self._fresh:
                     self.dropped += self._newest is not None
                     self._newest = Frame(image, index, self.name, now)
