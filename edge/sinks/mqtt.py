@@ -52,7 +52,7 @@ class Mqtt(Sink):
         if re.search(r"[+#\0]", self.topic):
             raise UserError("--mqtt: expected a topic without +, # and zero bytes")
         self.name = f"{name} on {host}"
-        self.identity = f"{plain(self.topic)}_{own_number()}"
+        self.identity = f"{plain(self.topic)}_{_number(self.topic + own_number())}"  # two that differ stay two
         self._address, self._reason = shown(url), "it does not answer"
         self._state: str | None = None
         self._camera = "online"
@@ -134,12 +134,8 @@ class Mqtt(Sink):
 
 
 def plain(text: str) -> str:
-    """A text as an identifier of Home Assistant, which takes letters, digits, _ and - of ASCII only.
-
-    Other texts get a number of their own, so that two that differ in what is left out stay two.
-    """
-    short = re.sub(r"[^A-Za-z0-9-]+", "_", text)
-    return short if re.fullmatch(r"[\w/.-]*", text, re.ASCII) else f"{short}_{_number(text)}"
+    """A text as an identifier of Home Assistant, which takes letters, digits, _ and - of ASCII only."""
+    return re.sub(r"[^A-Za-z0-9-]+", "_", text)
 
 
 def own_number() -> str:
