@@ -1,8 +1,9 @@
 """Solves the head of a frozen backbone: a few candidates, and the one that does best on pictures it was not fitted on.
 
-Every candidate is fitted once for each fold, to the pictures of the others. Of the candidates that are right as often
-as the best one, but for what chance would make of it, the one of least log-loss is taken. Out of the same scores comes
-the honest accuracy: the pictures of a fold are answered by the candidate that the other folds chose.
+Every candidate is fitted once for each of five folds, to the pictures of the others. Of the candidates that are right
+as often as the best one, but for what chance would make of it, the one of least log-loss is taken. The honest accuracy
+comes out of twenty folds, so that the heads are nearly what the finished one is: the pictures of each are answered by
+the candidate that the other pictures chose, fitted to those.
 """
 
 import hashlib
@@ -19,7 +20,8 @@ from edge.model.head import NEVER, Head
 from train.dataset import Picture
 
 FITS = "auto", "lda", "logistic", "adam"
-_FEW = 1000  # pictures: below, each head of ten folds is nearer to the finished one than that of five
+FOLDS = 20  # that the figures come from: with five, each head has a fifth fewer pictures, and is up to two points worse
+_COARSE = 5  # folds that candidates are compared in, each of several of those
 _WORK = 1.5e12  # multiplications that the logistic candidates may take in all: ten to thirty seconds
 _ITERATIONS = 60
 _TEMPERATURES = np.geomspace(0.1, 100, 32)  # tried on every candidate
@@ -69,15 +71,11 @@ class Solution:
     left_out: dict[str, str]
 
 
-def folds(pictures: Sequence[Picture], seed: int = 0, count: int | None = None) -> np.ndarray:
+def folds(pictures: Sequence[Picture], seed: int = 0, count: int = FOLDS) -> np.ndarray:
     """The fold of each picture, int (pictures,): as many of each label in all, and no group in two.
 
     It depends on the contents, labels and groups of the pictures and on the seed, and on nothing else.
-
-    Args:
-        count: of folds; ten for few pictures, else five, by default.
     """
-    count = count or (10 if len(pictures) < _FEW else 5)
     groups: dict[str, list[int]] = defaultdict(list)
     for place, picture in enumerate(pictures):
         groups[picture.group or picture.digest].append(place)
@@ -119,18 +117,20 @@ def solve(
     """
     space = _Space(features, labels, count, views, balance)
     candidates = [each for each in CANDIDATES if fit in ("auto", each.kind)]
-    used = np.unique(fold)
+    coarse = fold % _COARSE
     left_out = {}
-    tries = (len(used) + 1) * sum(each.kind == "logistic" for each in candidates) * _ITERATIONS
+    tries = (_COARSE + 1) * sum(each.kind == "logistic" for each in candidates) * _ITERATIONS
     work = 2 * space.rows.size * count * tries
     if fit == "auto" and work > _WORK:
         left_out["logistic"] = f"some {work / 1e12:.0f} million million multiplications; --fit logistic does it"
         candidates = [each for each in candidates if each.kind == "lda"]
     logits = {each: np.empty((len(labels), count), np.float32) for each in candidates}
-    for number in used:
-        own = fold == number
+    heads: dict[tuple[Candidate, int], Head] = {}
+    for number in np.unique(coarse):
+        own = coarse == number
         for candidate, head in zip(candidates, space.fit(candidates, ~own), strict=True):
-            logits[candidate][own] = space.rows[: len(labels)][own] @ head.kernel + head.bias
+            heads[candidate, number] = head
+            logits[candidate][own] = space.answers(head, own)
     weights = _weights(labels, count, balance)
     tables = {each: _losses(logits[each], labels) for each in candidates}
     right = {each: logits[each].argmax(axis=1) == labels for each in candidates}
@@ -143,12 +143,15 @@ def solve(
         return chosen, float(_TEMPERATURES[mean.argmin()])
 
     held_out = np.empty((len(labels), count))
-    for number in used:
+    for number in np.unique(fold):
         own = fold == number
         chosen, temperature = best(~own)
-        held_out[own] = logits[chosen][own] / temperature
-    chosen, temperature = best(np.ones(len(labels), bool))
-    (found,) = space.fit([chosen], np.ones(len(labels), bool))
+        # The search begins at a head that has not seen these pictures either.
+        (head,) = space.fit([chosen], ~own, heads[chosen, number % _COARSE])
+        held_out[own] = space.answers(head, own) / temperature
+    everything = np.ones(len(labels), bool)
+    chosen, temperature = best(everything)
+    (found,) = space.fit([chosen], everything, heads[chosen, fold[0] % _COARSE])
     head = space.back(found)
     share = weights / weights.sum()
     return Solution(
@@ -242,14 +245,21 @@ class _Space:
         counts = np.bincount(labels, minlength=self.count)
         return counts, _means(own, labels, self.count) * counts[:, None], (own.T @ own).astype(np.float64)
 
-    def fit(self, candidates: Sequence[Candidate], pictures: np.ndarray) -> list[Head]:
-        """The heads of the candidates, fitted to the pictures, bool (pictures,), in this space."""
+    def answers(self, head: Head, pictures: np.ndarray) -> np.ndarray:
+        """Logits of the pictures, bool (pictures,), without their views, by a head of this space."""
+        return self.rows[: len(pictures)][pictures] @ head.kernel + head.bias
+
+    def fit(self, candidates: Sequence[Candidate], pictures: np.ndarray, start: Head | None = None) -> list[Head]:
+        """The heads of the candidates, fitted to the pictures, bool (pictures,), in this space.
+
+        Args:
+            start: where a search begins.
+        """
         rows = np.tile(pictures, self.copies)
         counts, totals, squares = self.all
         if not pictures.all():  # what is left out is the smaller part
             counts, totals, squares = (a - b for a, b in zip(self.all, self._sums(~rows), strict=True))
         heads: list[Head] = []
-        start = None
         for candidate in candidates:
             if candidate.kind == "lda":
                 heads.append(_lda(counts, totals, squares, candidate.strength, self.balance))

@@ -9,11 +9,13 @@ import csv
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import t as student
 
 from edge.errors import UserError
 from edge.files import whole
 from train.dataset import Dataset
-from train.fit import Fit, fit_stage
+from train.fit import Fit, fit_stage, scores
+from train.keras import keras
 from train.model import split_at_features
 from train.options import Options
 from train.prepare import new_head, prepare
@@ -21,9 +23,23 @@ from train.progress import say
 from train.report import draw_study
 from train.run import recipe_of
 from train.rundir import write_json
+from train.source import Source
 from train.workers import workers
 
 SEEDS = 5
+
+
+class _Last(keras.callbacks.Callback):
+    """Whether the model of the last epoch is right, and its loss, for each picture of validation: (pictures,)."""
+
+    def __init__(self, validation: Source) -> None:
+        super().__init__()
+        self.validation = validation
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        found, truth = scores(self.model, self.validation), self.validation.labels
+        self.right = found.argmax(axis=1) == truth
+        self.loss = -np.log(np.maximum(found[np.arange(len(truth)), truth], 1e-7))
 
 
 def dropout_study(options: Options, data: Dataset) -> int:
@@ -38,14 +54,16 @@ def dropout_study(options: Options, data: Dataset) -> int:
     ready = prepare(options, data)
     recipe = replace(recipe_of(options), patience=0, stop_at_train_accuracy=None)
     runs: dict[float, list[list[dict[str, float]]]] = {0.0: [], options.dropout: []}
+    ends: dict[float, list[_Last]] = {0.0: [], options.dropout: []}
     for seed in range(options.seed, options.seed + SEEDS):
         for dropout in runs:
             model = new_head(options, ready.base, ready.taps, len(data.labels), dropout, seed)
-            fit = Fit()
-            fit_stage(split_at_features(model)[1], ready.train, ready.validation, replace(recipe, seed=seed), fit)
+            fit, end, head = Fit(), _Last(ready.validation), split_at_features(model)[1]
+            fit_stage(head, ready.train, ready.validation, replace(recipe, seed=seed), fit, callbacks=[end])
             if fit.interrupted:
                 raise KeyboardInterrupt
             runs[dropout].append(fit.history)
+            ends[dropout].append(end)
             last = fit.history[-1]
             say(
                 f"seed {seed}, dropout {dropout:g}: validation accuracy {last['val_accuracy']:.2%}, "
@@ -55,7 +73,11 @@ def dropout_study(options: Options, data: Dataset) -> int:
         dropout: {name: np.array([[row[name] for row in run] for run in of_seeds]) for name in of_seeds[0][0]}
         for dropout, of_seeds in runs.items()
     }
-    finding = sentence(table)
+    right, loss = (
+        {dropout: np.array([getattr(end, name) for end in each], float) for dropout, each in ends.items()}
+        for name in ("right", "loss")
+    )
+    finding = f"With dropout {options.dropout:g}, after {recipe.epochs} epochs, {sentence(right, loss)}."
     draw_study(options.out / "dropout.png", table, finding)
     with whole(options.out / "dropout.csv") as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -64,30 +86,43 @@ def dropout_study(options: Options, data: Dataset) -> int:
         for dropout, of_seeds in runs.items():
             for seed, run in enumerate(of_seeds, options.seed):
                 writer.writerows((dropout, seed, epoch, *(row[n] for n in names)) for epoch, row in enumerate(run, 1))
-    ends = {
+    last = {
         f"{dropout:g}": {name: values[:, -1].tolist() for name, values in t.items()} for dropout, t in table.items()
     }
-    write_json(options.out / "dropout.json", {"finding": finding, "last_epoch": ends})
+    write_json(options.out / "dropout.json", {"finding": finding, "last_epoch": last})
     say(finding)
     say(f"see {options.out}/dropout.png")
     return 0
 
 
-def sentence(table: dict[float, dict[str, np.ndarray]]) -> str:
-    """What was found, from (seeds, epochs) of val_accuracy and val_loss without dropout and with it.
-
-    A difference counts as one when it is larger than twice its standard error over the seeds, each seed with itself.
-    """
-    without, with_it = sorted(table)
+def sentence(right: dict[float, np.ndarray], loss: dict[float, np.ndarray]) -> str:
+    """What was found, from (seeds, pictures) without dropout and with it: right answers, 0 or 1, and losses."""
     parts = []
-    for name, unit, scale, better in (("val_accuracy", " points", 100, 1), ("val_loss", "", 1, -1)):
-        change = scale * (table[with_it][name][:, -1] - table[without][name][:, -1])
-        mean, error = change.mean(), change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else np.inf
-        what = "validation accuracy" if name == "val_accuracy" else "validation loss"
-        if abs(mean) > 2 * error and abs(mean) > 1e-6:
+    for name, values, unit, scale, better in (
+        ("accuracy", right, " points", 100, 1),
+        ("loss", loss, "", 1, -1),
+    ):
+        without, with_it = (values[dropout] for dropout in sorted(values))
+        mean, error = (scale * value for value in difference(with_it - without))
+        if abs(mean) > error:
             verdict = "better" if mean * better > 0 else "worse"
-            parts.append(f"{what} is {verdict} by {abs(mean):.3g}{unit} (±{2 * error:.2g})")
+            parts.append(f"validation {name} is {verdict} by {abs(mean):.3g}{unit} (±{error:.2g})")
         else:
-            parts.append(f"{what} is no different ({mean:+.3g}{unit}, ±{2 * error:.2g})")
-    seeds, epochs = table[without]["val_loss"].shape
-    return f"With dropout {with_it:g}, after {epochs} epochs and over {seeds} seeds, {' and '.join(parts)}."
+            parts.append(f"validation {name} is no different ({mean:+.3g}{unit}, ±{error:.2g})")
+    seeds, pictures = next(iter(right.values())).shape
+    return f"over {seeds} seeds and {pictures} pictures, {' and '.join(parts)}"
+
+
+def difference(values: np.ndarray) -> tuple[float, float]:
+    """The mean of paired differences, float (seeds, pictures), and half the width of its interval of 95 %.
+
+    The seeds are a sample, and the pictures are one: their variances are added. With few seeds the normal distribution
+    would promise too much: Student's, with the degrees of freedom of such a sum (Welch, 1947; Satterthwaite, 1946).
+    """
+    parts = [values.mean(axis=1), values.mean(axis=0)]
+    variances = np.array([part.var(ddof=1) / len(part) for part in parts])
+    total = variances.sum()
+    if not total:
+        return float(values.mean()), 0.0
+    freedom = total**2 / (variances**2 / [len(part) - 1 for part in parts]).sum()
+    return float(values.mean()), float(student.ppf(0.975, freedom) * np.sqrt(total))

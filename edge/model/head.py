@@ -75,7 +75,7 @@ def discriminant(covariance: np.ndarray, means: np.ndarray, counts: np.ndarray, 
     """
     seen = counts > 0
     places = np.diag_indices_from(covariance)
-    covariance[places] += _FLOOR * max(covariance[places].mean(), 1e-12)
+    covariance[places] = np.maximum(covariance[places], max(_FLOOR * covariance[places].mean(), 1e-12))
     kernel = np.linalg.solve(covariance, means.T)
     prior = np.where(seen, 1.0 if balance else counts, 1.0)
     bias = np.log(prior / prior[seen].sum()) - 0.5 * np.einsum("kf,fk->k", means, kernel)
