@@ -20,7 +20,7 @@ from train.backbones import build_backbone
 from train.checkpoint import Checkpoint
 from train.dataset import Dataset, load_dataset
 from train.features import Features
-from train.fit import Fit, Recipe, batches, as_scores, fit_stage, scores
+from train.fit import Fit, Recipe, as_scores, batches, fit_stage, scores
 from train.keras import keras, layers
 from train.model import (
     build_classifier,
@@ -320,6 +320,6 @@ def test_the_batches_of_an_epoch_are_of_one_size_and_have_every_example_once(
     examples: int, batch: int, sizes: set[int]
 ) -> None:
     numbered = FeatureSource(Features(np.arange(examples)[:, None], np.arange(examples)), np.zeros(examples, int))
-    batches = [inputs[:, 0] for inputs, *_ in batches(numbered, Recipe(batch=batch), 2, batch, 0)]
-    assert {len(each) for each in batches} == sizes
-    assert sorted(np.concatenate(batches)) == list(range(examples))
+    found = [inputs[:, 0] for inputs, *_ in batches(numbered, Recipe(batch=batch), 2, batch, 0)]
+    assert {len(each) for each in found} == sizes
+    assert sorted(np.concatenate(found)) == list(range(examples))

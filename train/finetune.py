@@ -144,7 +144,7 @@ def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe) -> bool:
 
 
 def finetune(options: Options, ready: Prepared, data: Dataset) -> Finetuned:
-    """Train the layers that `--unfreeze` names behind a solved head, and leave the model with what is best on validation.
+    """Train the layers that `--unfreeze` names behind a solved head; the model is left with what is best on validation.
 
     The frozen model stays unless another is right more often; the trained head stays unless the solved one is.
     """

@@ -159,7 +159,7 @@ def measure(options: Options, ready: Prepared, data: Dataset, fitted: Fitted) ->
     said = [calibration.apply(each) for each in said]
     if not fitted.opened or fitted.tuned:
         _check(ready, data.test or data.validation, said[2] if data.test else said[1], options)
-    return Outcome(fitted.fit, fitted.solution, fitted.opened, calibration, said, truths, crossed)
+    return Outcome(fitted.fit, fitted.solution, fitted.opened, calibration, said, truths, crossed, fitted.tuned)
 
 
 def _held_out(solution: Solution, validation: np.ndarray, truths: list[np.ndarray], labels: int) -> Answers:
