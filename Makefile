@@ -62,10 +62,12 @@ train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 
 exercise: DATA = horses-or-humans
 exercise: RUN = runs/exercise
-exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout (WEIGHTS=file.h5)
-	@$(PY) -m train --data "$$DATA" --out "$$RUN" --backbone inception-v3 --weights "$$WEIGHTS" --cut mixed7 \
-		--size 150 --unit-inputs --head flatten --dense 1024 --dropout 0.2 --output sigmoid --optimizer rmsprop \
-		--learning-rate 1e-4 --batch 128 --epochs 100 --patience 0 --stop-at-train-accuracy 1 --augment 1
+exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout, without views and with (WEIGHTS=file.h5)
+	@for way in '' -views; do $(PY) -m train --data "$$DATA" --out "$$RUN$$way" --backbone inception-v3 --weights "$$WEIGHTS" \
+		--cut mixed7 --size 150 --unit-inputs --head flatten --dense 1024 --dropout 0.2 --output sigmoid \
+		--optimizer rmsprop --learning-rate 1e-4 --batch 32 --epochs 100 --patience 0 --stop-at-train-accuracy 1 \
+		$${way:+--augment 1 --augmentation light=off colour=off blur=off} || exit; done
+	@$(PY) -m train.sidebyside "$$RUN" "$$RUN-views"
 
 dropout-study: .venv/setup ## DATA=photos: the same head without and with dropout, side by side
 	@$(PY) -m train --study dropout --data "$$DATA" --out "$$RUN-dropout" --backbone $(BACKBONE) \

@@ -20,7 +20,7 @@ from train.backbones import build_backbone
 from train.checkpoint import Checkpoint
 from train.dataset import Dataset, load_dataset
 from train.features import Features
-from train.fit import Fit, Recipe, _batches, as_scores, fit_stage, scores
+from train.fit import Fit, Recipe, as_scores, batches, fit_stage, scores
 from train.keras import keras, layers
 from train.model import (
     build_classifier,
@@ -191,7 +191,7 @@ def test_it_stops_without_progress_and_at_a_training_accuracy() -> None:
 
 def test_balanced_classes_weigh_the_same() -> None:
     unbalanced = FeatureSource(Features(np.zeros((10, 2), np.float32), np.arange(10)), np.array([0] * 8 + [1] * 2))
-    [(_, targets, weights)] = _batches(unbalanced, Recipe(balance=True), 2, 32, 0)
+    [(_, targets, weights)] = batches(unbalanced, Recipe(balance=True), 2, 32, 0)
     assert weights[targets[:, 0] == 1].sum() == pytest.approx(weights[targets[:, 1] == 1].sum()) == pytest.approx(5)
 
 
@@ -199,7 +199,7 @@ def test_mixup_mixes_inputs_and_targets_alike() -> None:
     """Each input is its own one-hot target, so what comes out must be equal again."""
     labels = np.arange(6)
     eye = FeatureSource(Features(np.eye(6, dtype=np.float32), np.arange(6)), labels)
-    [(inputs, targets, _)] = _batches(eye, Recipe(mixup=0.4), 6, 32, 0)
+    [(inputs, targets, _)] = batches(eye, Recipe(mixup=0.4), 6, 32, 0)
     assert np.allclose(inputs, targets)
     assert ((targets > 0) & (targets < 1)).any()
 
@@ -320,6 +320,6 @@ def test_the_batches_of_an_epoch_are_of_one_size_and_have_every_example_once(
     examples: int, batch: int, sizes: set[int]
 ) -> None:
     numbered = FeatureSource(Features(np.arange(examples)[:, None], np.arange(examples)), np.zeros(examples, int))
-    batches = [inputs[:, 0] for inputs, *_ in _batches(numbered, Recipe(batch=batch), 2, batch, 0)]
-    assert {len(each) for each in batches} == sizes
-    assert sorted(np.concatenate(batches)) == list(range(examples))
+    found = [inputs[:, 0] for inputs, *_ in batches(numbered, Recipe(batch=batch), 2, batch, 0)]
+    assert {len(each) for each in found} == sizes
+    assert sorted(np.concatenate(found)) == list(range(examples))

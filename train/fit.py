@@ -106,7 +106,7 @@ def fit_stage(
     with together.scope() if together else nullcontext():
         finished, model = model, _twin(model) if together or inference else model
         optimizer = _compile(model, train, recipe)
-    keeper = _Keeper(fit, recipe, checkpoint, number, _steps(train, recipe.batch))
+    keeper = _Keeper(fit, recipe, checkpoint, number, steps_of(train, recipe.batch))
     start = keeper.restore(model, optimizer)
     if start >= recipe.epochs or keeper.finished:
         keeper.bar.close()
@@ -116,7 +116,7 @@ def fit_stage(
     try:
         model.fit(
             _dataset(train, recipe, width, len(fit.history)),
-            steps_per_epoch=_steps(train, recipe.batch),
+            steps_per_epoch=steps_of(train, recipe.batch),
             validation_data=_dataset(validation, None, width),
             epochs=recipe.epochs,
             initial_epoch=start,
@@ -294,22 +294,22 @@ def _dataset(source: Source, recipe: Recipe | None, width: int, epoch: int = 0) 
     )
     epochs = count(epoch) if recipe else (0,)
     dataset = tf.data.Dataset.from_generator(
-        lambda: (batch for number in epochs for batch in _batches(source, recipe, width, size, number)),
+        lambda: (batch for number in epochs for batch in batches(source, recipe, width, size, number)),
         output_signature=signature,
     )
-    steps = tf.data.INFINITE_CARDINALITY if recipe else _steps(source, size)
+    steps = tf.data.INFINITE_CARDINALITY if recipe else steps_of(source, size)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     options.autotune.enabled = False  # nothing to tune, and its thread holds up the end of an iterator for seconds
     return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2).with_options(options)
 
 
-def _steps(source: Source, batch: int) -> int:
+def steps_of(source: Source, batch: int) -> int:
     """Batches in an epoch: all of one size, or one more, and none of the few that are left over."""
     return max(1, round(len(source.labels) / batch))
 
 
-def _batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch: int) -> Iterator[tuple]:
+def batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch: int) -> Iterator[tuple]:
     targets = (
         source.labels[:, None].astype(np.float32) if width == 1 else np.eye(width, dtype=np.float32)[source.labels]
     )
@@ -322,7 +322,7 @@ def _batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch
         if recipe.balance:
             counts = np.bincount(source.labels)
             weights = (len(targets) / (len(counts) * counts))[source.labels].astype(np.float32)
-    for index in np.array_split(order, _steps(source, size)):
+    for index in np.array_split(order, steps_of(source, size)):
         inputs, target = source.load(index, random), targets[index]
         if recipe and recipe.mixup:
             share = np.float32(random.beta(recipe.mixup, recipe.mixup))  # type: ignore[union-attr]

@@ -97,15 +97,30 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     made = {ends[0].name: start}
     if len(ends) > 1:
         made = {layer.name: start[:, part] for layer, part in zip(ends, parts(model), strict=True)}
-    for layer in model.layers:
-        parents = [parent.name for parent in _parents(layer)]
-        if layer.name not in made and parents and all(name in made for name in parents):
-            inputs = [made[name] for name in parents]
-            made[layer.name] = layer(inputs if len(inputs) > 1 else inputs[0])
+    made = follow(model, made)
     return extractor, keras.Model(start, made[model.layers[-1].name])
 
 
-def _parents(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+def follow(model: keras.Model, made: dict[str, Any]) -> dict[str, Any]:
+    """Apply the layers of a model to other inputs, as far as these reach; BatchNormalization keeps its statistics.
+
+    Args:
+        made: tensors by the names of the layers that they stand for.
+
+    Returns:
+        The same, with the output of every layer that follows from them.
+    """
+    made = dict(made)
+    for layer in model.layers:
+        above = [parent.name for parent in parents(layer)]
+        if layer.name not in made and above and all(name in made for name in above):
+            inputs = [made[name] for name in above]
+            more = {"training": False} if isinstance(layer, layers.BatchNormalization) else {}
+            made[layer.name] = layer(inputs if len(inputs) > 1 else inputs[0], **more)
+    return made
+
+
+def parents(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layers that a layer takes in the graph that it was made in."""
     found: Any = layer.inbound_nodes[0].inbound_layers if layer.inbound_nodes else []
     return found if isinstance(found, list) else [found]
@@ -114,7 +129,7 @@ def _parents(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def logit_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The Dense layers that make the logits: one, or one a depth, whose outputs are added."""
     last = model.get_layer(LOGITS)
-    return [last] if isinstance(last, layers.Dense) else _parents(last)
+    return [last] if isinstance(last, layers.Dense) else parents(last)
 
 
 def write_head(model: keras.Model, head: Head, centre: np.ndarray) -> None:

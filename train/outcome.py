@@ -8,6 +8,7 @@ import numpy as np
 from train.augment import write_contact_sheet
 from train.dataset import Dataset
 from train.figures import Figures, figures
+from train.finetune import Finetuned
 from train.fit import Fit
 from train.heads import Solution
 from train.model import parameters
@@ -17,12 +18,13 @@ from train.progress import say
 from train.report import draw_candidates, draw_confusion, draw_curves, write_candidates, write_history
 from train.rundir import METRICS, write_json, write_run
 from train.threshold import Answers, Calibration, crossed_accuracy, in_contract
+from train.weights import weights_digest, weights_name
 
 # What a figure is called, in the sentence that is printed and wherever else it is shown.
 CALLED = {
     "test": "test pictures, which chose nothing",
     "crossfit": "pictures, each answered by a head that was not fitted on it",
-    "validation": "validation pictures, which chose the epoch: a folder test/ tells what new pictures would",
+    "validation": "validation pictures, which chose what was kept: a folder test/ tells what new pictures would",
 }
 
 
@@ -37,6 +39,7 @@ class Outcome:
         scores, truth: of training, validation and test, (pictures, labels) and (pictures,).
         crossed: scores and truth of all pictures of training and validation, each by a head that was not fitted on it;
             None where there is no such head.
+        tuned: what came of training the backbone behind a solved head.
     """
 
     fit: Fit
@@ -46,6 +49,7 @@ class Outcome:
     scores: list[np.ndarray]
     truth: list[np.ndarray]
     crossed: Answers | None
+    tuned: Finetuned | None = None
 
     def figures(self, labels: tuple[str, ...], own_split: bool) -> dict[str, Figures]:
         """By name: train, validation, and crossfit and test where there are such."""
@@ -103,7 +107,11 @@ def write_outcome(
         "parameters": {"trainable": trainable, "frozen": frozen},
         "recipe": {name: getattr(options, name) for name in (*EPOCHS, "balance", "seed")} if fit.history else None,
         "augment": {"views": options.augment, **asdict(ready.augmentation)} if ready.augmentation else None,
+        "weights": {"source": weights_name(options.weights), "sha256": weights_digest(options.weights)},
         "unfrozen": outcome.opened,
+        "fine_tuning": {"kept": outcome.tuned.kept, "validation_accuracy": outcome.tuned.accuracy}
+        if outcome.tuned
+        else None,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
     }
     write_json(out / METRICS, metrics)

@@ -66,14 +66,16 @@ def prepare(options: Options, data: Dataset) -> Prepared:
     if options.unfreeze:
         to_unfreeze(model, options.unfreeze)  # a wrong name is told now, and not after the head was fitted
     drawn_of = [*data.train, *(data.validation if data.own_split else [])]
-    drawn = views(drawn_of, augmentation, range(options.augment)) if augmentation else []
+    # Those that a backbone is fine-tuned on are drawn there.
+    count = 0 if options.unfreeze and options.fit != "adam" else options.augment
+    drawn = views(drawn_of, augmentation, range(count)) if augmentation else []
     splits = data.train, data.validation, data.test
     pictures = [picture for split in splits for picture in split]
     engine = keras_engine(split_at_features(model)[0], spec, parts(model))
     features = extract(engine, [*pictures, *drawn])
     of_views = f" and {len(drawn)} views of them" if drawn else ""
     say(f"features of {len(pictures)} pictures{of_views}: {features.computed} computed, the others known")
-    seen = features.rows[len(pictures) :].reshape(-1, options.augment) if drawn else None
+    seen = features.rows[len(pictures) :].reshape(-1, count) if drawn else None
     sources, start = [], 0
     for split in splits:
         place = slice(start, start + len(split))

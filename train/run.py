@@ -11,6 +11,7 @@ from edge.errors import UserError
 from edge.files import whole
 from train.checkpoint import Checkpoint
 from train.dataset import Dataset, Picture
+from train.finetune import Finetuned, finetune
 from train.fit import Fit, Recipe, fit_stage, scores
 from train.heads import Solution, folds, solve
 from train.keras import keras
@@ -38,12 +39,14 @@ class Fitted:
         solution: of a solved head, and None for one that was fitted in epochs.
         opened: the layers of the backbone that were trained too.
         train: what it was trained on last, to be measured on.
+        tuned: what came of training the backbone behind a solved head.
     """
 
     fit: Fit = field(default_factory=Fit)
     solution: Solution | None = None
     opened: list[str] = field(default_factory=list)
     train: Source | None = None
+    tuned: Finetuned | None = None
 
 
 def recipe_of(options: Options) -> Recipe:
@@ -89,7 +92,13 @@ def fit(options: Options, ready: Prepared, data: Dataset, checkpoint: Checkpoint
     else:
         logs = []
         fitted.solution = solve_head(options, ready, data)
-    if options.unfreeze and not fitted.fit.interrupted:
+    if options.unfreeze and fitted.solution:
+        say(f"fine-tuning: {options.unfreeze_epochs} epochs of the layers from {options.unfreeze} on")
+        tuned = fitted.tuned = finetune(options, ready, data)
+        fitted.opened, fitted.fit.interrupted = tuned.opened, tuned.interrupted
+        told = ", ".join(f"{name} {accuracy:.2%}" for name, accuracy in tuned.accuracy.items())
+        say(f"kept: {tuned.kept}, of {told} on the validation pictures, which chose between them")
+    elif options.unfreeze and not fitted.fit.interrupted:
         fitted.opened = unfreeze(ready.model, options.unfreeze)
         say(f"unfrozen: {len(fitted.opened)} layers with weights, from {(fitted.opened or ['none'])[0]} on")
         tell_parameters(ready.model)
@@ -128,7 +137,9 @@ def measure(options: Options, ready: Prepared, data: Dataset, fitted: Fitted) ->
     on some of the pictures.
     """
     model, spec = ready.model, ready.spec
-    if fitted.opened:
+    if fitted.tuned and fitted.opened:
+        said = [scores(fitted.tuned.tail, each) for each in fitted.tuned.sources]
+    elif fitted.opened:
         assert fitted.train is not None
         said = [scores(model, fitted.train), *(predict(model, spec, each) for each in (data.validation, data.test))]
     else:
@@ -146,9 +157,9 @@ def measure(options: Options, ready: Prepared, data: Dataset, fitted: Fitted) ->
     with whole(options.out / MODEL) as part:  # before anything can be found wrong with it
         model.save(part)
     said = [calibration.apply(each) for each in said]
-    if not fitted.opened:
+    if not fitted.opened or fitted.tuned:
         _check(ready, data.test or data.validation, said[2] if data.test else said[1], options)
-    return Outcome(fitted.fit, fitted.solution, fitted.opened, calibration, said, truths, crossed)
+    return Outcome(fitted.fit, fitted.solution, fitted.opened, calibration, said, truths, crossed, fitted.tuned)
 
 
 def _held_out(solution: Solution, validation: np.ndarray, truths: list[np.ndarray], labels: int) -> Answers:

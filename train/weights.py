@@ -6,6 +6,7 @@ A `.safetensors` file holds each variable of the Keras model under its name (lay
     save_file({weight.name.removesuffix(":0"): weight.numpy() for weight in model.weights}, "backbone.safetensors")
 """
 
+import hashlib
 import zlib
 from pathlib import Path
 from zipfile import BadZipFile
@@ -55,6 +56,18 @@ def load_file(model: keras.Model, cut: keras.Model, path: Path, name: str) -> bo
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"--weights: {path} does not fit {name} without its top: {reason}") from error
+
+
+def weights_name(weights: str) -> str:
+    """ "imagenet", "none", or the name of a file without its folder."""
+    return Path(weights).name
+
+
+def weights_digest(weights: str) -> str | None:
+    """The SHA-256 of a file of weights (hexadecimal); None for weights that come from no file."""
+    if weights in ("imagenet", "none"):
+        return None
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 # What Keras, h5py and safetensors raise for files that are damaged or of another model.
