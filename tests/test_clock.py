@@ -74,4 +74,4 @@ def test_a_clock_that_jumps_changes_nothing_but_the_time_that_is_told(tiny_model
     assert max(times) - min(times) > 3.9 * 86400  # it did jump
     assert all(20 <= count <= 60 for count in counts), counts
     assert all(0 <= value < 1000 for line in found for value in line["ms"].values())
-    assert 2 <= len(list(kept.rglob("*.jpg"))) <= seconds / 2 + 2  # one in two seconds, whatever the clock says
+    assert 1 <= len(list(kept.rglob("*.jpg"))) <= seconds / 2 + 2  # one in two seconds at most, whatever the clock says

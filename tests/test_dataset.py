@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from edge.errors import UserError
 from edge.model.contract import ModelSpec
 from train import known
+from train.cache import trim
 from train.dataset import load_dataset
 from train.groups import by_name
-from train.rundir import read_run, write_json, write_run
+from train.rundir import news, read_run, write_json, write_run
 from train.splits import held_out
 
 
@@ -381,6 +382,46 @@ def test_known_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(opened) == 1  # the copy is known by its content
     assert len({p.digest for p in changed.train + changed.validation}) == 10
     assert len(changed.train) + len(changed.validation) == 11
+
+
+def test_what_is_new_since_the_last_run_is_counted(tmp_path: Path) -> None:
+    photos, run = fill(tmp_path / "photos", {"cat": 8, "dog": 8}), tmp_path / "run"
+    first = load_dataset(photos)
+    assert news(run, first) == ""  # there was none
+    write_run(run, ModelSpec(first.labels, (32, 32)), first)
+    (photos / "cat" / "000.png").unlink()
+    (photos / "cat" / "001.png").rename(photos / "cat" / "moved.png")  # neither new nor gone
+    paint(photos / "dog" / "002.png", 900)
+    paint(photos / "dog" / "one.png", 901)
+    paint(photos / "dog" / "two.png", 902)
+    assert news(run, load_dataset(photos)).endswith("2 pictures are new, 1 changed, 1 gone")
+    other = load_dataset(fill(tmp_path / "others", {"a": 4, "b": 4}))
+    assert news(run, other) == ""
+
+
+def test_the_cache_has_a_limit_and_tells_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FROSTLITE_CACHE", str(tmp_path))
+    for number, name in enumerate(("oldest", "older", "recent", "now")):
+        folder = tmp_path / "features" / name
+        folder.mkdir(parents=True)
+        (folder / "rows").write_bytes(bytes(1_000_000))
+        (folder / "lock").touch()
+        if name.startswith("old"):
+            os.utime(folder / "lock", (10**9 + number, 10**9 + number))
+    trim("now")
+    assert "cache: 0.00 GB of features, at most 20 GB" in capsys.readouterr().out
+    monkeypatch.setenv("FROSTLITE_CACHE_LIMIT", "0.0035")
+    trim("now")
+    assert sorted(path.name for path in (tmp_path / "features").iterdir()) == ["now", "older", "recent"]
+    monkeypatch.setenv("FROSTLITE_CACHE_LIMIT", "0")
+    trim("now")  # what another command may be using stays
+    assert sorted(path.name for path in (tmp_path / "features").iterdir()) == ["now", "recent"]
+    assert "deleted features that were not used since 2001-09-09" in capsys.readouterr().out
+    monkeypatch.setenv("FROSTLITE_CACHE_LIMIT", "much")
+    with pytest.raises(UserError, match="FROSTLITE_CACHE_LIMIT: expected a number of GB"):
+        trim("now")
 
 
 def test_a_cache_that_cannot_be_written_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

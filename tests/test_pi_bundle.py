@@ -125,7 +125,7 @@ def test_selftest_notices(unpacked: Path, spoil):
         ("selftest/expected.json", b'{"pictures": [], "scores": {}, "tensors": []}', "expected scores"),
         ("selftest/0.png", None, "(?i)no such file"),  # a picture
         ("model.tflite", None, "found nothing"),
-        ("model.tflite", b"PK" * 9, "expected a TFLite model"),
+        ("model.tflite", b"PK" * 9, "expected a zip with one TFLite model"),
         ("model.tflite", b"TFL3" * 9, "damaged"),
     ],
 )

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from conftest import run_here
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix as sklearn_confusion
+from sklearn.metrics import precision_score, recall_score
 
 from edge.model.contract import ModelSpec
 from edge.model.preprocess import prepare
-from train.figures import confusion_matrix
+from train.figures import confusion_matrix, figures, wilson
 from train.keras import keras, tf
 from train.rundir import read_run
 
@@ -123,3 +125,79 @@ def test_bad_input_is_one_line_and_status_2(colours: Path, tmp_path: Path) -> No
         assert name in job.stderr.strip().splitlines()[-1], (arguments, job.stderr)
         assert "Traceback" not in job.stderr
         assert not (tmp_path / "run").exists()
+
+
+SMALL = ["--backbone", "mobilenet-v2", "--width", "0.35", "--weights", "none", "--size", 32]
+
+
+def test_a_solved_run_tells_what_it_is_on_pictures_held_out(colours: Path, tmp_path: Path) -> None:
+    """A validation folder that was given is never fitted on: there the figure is that of the finished model."""
+    done = run_here("train", "--data", colours, "--out", tmp_path, *SMALL)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["headline"], metrics["epochs"]) == ("crossfit", 0)
+    assert metrics["head"]["kind"] in ("lda", "logistic")
+    assert metrics["figures"]["crossfit"]["pictures"] == 60 + 24
+    low, high = metrics["interval"]
+    assert low <= metrics["crossfit_accuracy"] <= high
+    assert f"{metrics['crossfit_accuracy']:.2%}" in done.stdout
+    assert "on 84 pictures, each answered by a head that was not fitted on it" in done.stdout
+    model = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    assert [layer.name for layer in model.layers if layer.name.startswith("logits")] == [
+        "logits_1", "logits_2", "logits_3", "logits_4", "logits",
+    ]  # fmt: skip
+    run = read_run(tmp_path)
+    tensors = np.concatenate([prepare(cv2.imread(str(picture.path)), run.spec) for picture in run.validation])
+    predicted = model.predict(tensors, verbose=0).argmax(axis=1)
+    truth = np.array([picture.label for picture in run.validation])
+    assert metrics["validation_accuracy"] == (predicted == truth).mean()
+    for label, index in (("blue", 0), ("red", 1)):
+        recall = metrics["figures"]["validation"]["recall"][label]
+        assert recall == pytest.approx((predicted == truth)[truth == index].mean())
+    with (tmp_path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    [chosen] = [row for row in rows if row["chosen"] == "1"]
+    assert chosen["kind"] == metrics["head"]["kind"]
+
+
+def test_an_own_split_is_fitted_whole_and_told_out_of_fold(colours: Path, tmp_path: Path) -> None:
+    done = run_here("train", "--data", colours / "train", "--out", tmp_path, *SMALL, "--augment", 1, "--balance")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["figures"]["crossfit"]["pictures"] == 60
+    model = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    run = read_run(tmp_path)
+    tensors = np.concatenate([prepare(cv2.imread(str(picture.path)), run.spec) for picture in run.train])
+    truth = np.array([picture.label for picture in run.train])
+    assert metrics["train_accuracy"] == (model.predict(tensors, verbose=0).argmax(axis=1) == truth).mean()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fit", "lda", "--dense", "8"], "--fit lda: solves the head in one step; expected no --dense"),
+        (["--fit", "logistic", "--epochs", "3"], "expected no --epochs"),
+        (["--taps", "all", "--head", "flatten"], "--taps all: expected --head pool and no --cut"),
+    ],
+)
+def test_flags_that_exclude_each_other_are_told(arguments: list[str], message: str, tmp_path: Path) -> None:
+    job = run_here("train", "--data", tmp_path, "--out", tmp_path / "run", *arguments)
+    assert job.returncode == 2
+    assert message in job.stderr
+
+
+@pytest.mark.parametrize(("right", "of"), [(0, 10), (10, 10), (250, 256), (1, 3), (8700, 10000)])
+def test_the_interval_is_that_of_wilson(right: int, of: int) -> None:
+    expected = binomtest(right, of).proportion_ci(0.95, "wilson")
+    assert wilson(right, of) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_recall_and_precision_agree_with_scikit_learn(classes: int) -> None:
+    random = np.random.default_rng(classes)
+    truth, answers = random.integers(0, classes, (2, 200))
+    labels = [str(label) for label in range(classes)]
+    found = figures(answers, truth, labels)
+    assert list(found.recall.values()) == pytest.approx(recall_score(truth, answers, average=None))
+    assert list(found.precision.values()) == pytest.approx(precision_score(truth, answers, average=None))
+    assert found.accuracy == (answers == truth).mean()

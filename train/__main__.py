@@ -30,11 +30,15 @@ def main() -> int:
 
     from train.dataset import load_dataset
     from train.named import data_folder
+    from train.progress import say
+    from train.rundir import news
 
     if file := next((path for path in (options.out, *options.out.parents) if path.is_file()), None):
         raise UserError(f"--out: expected a folder, found a file: {file}")
     data = load_dataset(data_folder(options.data), seed=options.seed)
     data.tell()
+    if told := news(options.out, data):
+        say(told)
 
     # TensorFlow takes seconds to load: bad data should be told of before.
     if options.study:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge.errors import UserError
 from edge.folder import find_pictures
-from train.groups import by_name, joined
+from train.groups import Rows, by_name, group, joined
 from train.known import Fact, look
 from train.picture import Picture
 from train.progress import say
@@ -20,6 +20,7 @@ __all__ = ["Dataset", "Picture", "load_dataset"]
 
 # A class needs a picture to learn from and another to be measured on, and one is no sample of anything.
 MIN_TRAIN, MIN_VALIDATION = 2, 1
+SHARE = 0.2  # of the pictures of each class, for validation
 _SHOWN = 10  # lines of one kind
 
 
@@ -74,8 +75,37 @@ class Dataset:
         if self.leaked:
             say(f"warning: {len(self.leaked)} pictures stand in two splits: the accuracy will flatter")
 
+    def fold_pictures(self) -> list[Picture]:
+        """Those that are split here, into folds or into training and validation."""
+        return [*self.train, *(self.validation if self.own_split else [])]
 
-def load_dataset(root: str | Path, validation_share: float = 0.2, seed: int = 0) -> Dataset:
+    def group_alike(self, features: Rows, seed: int, share: float = SHARE) -> None:
+        """Join pictures that look nearly the same in one group, and hold out anew where the split is our own.
+
+        Args:
+            features: of `fold_pictures()`.
+        """
+        pictures = self.fold_pictures()
+        numbers = group(pictures, features).tolist()
+        sizes, names = Counter(numbers), dict[int, str]()
+        for number, picture in zip(numbers, pictures, strict=True):
+            key = picture.group or picture.digest
+            names[number] = min(key, names.get(number, key))
+        known = Counter(picture.group for picture in pictures)
+        new = sum(sizes[n] > max(1, known[p.group] if p.group else 1) for n, p in zip(numbers, pictures, strict=True))
+        if new:
+            say(f"grouped by likeness: {new} pictures look nearly as others do; those stay on one side of every split")
+        joined = [
+            replace(picture, group=names[number]) if sizes[number] > 1 else picture
+            for number, picture in zip(numbers, pictures, strict=True)
+        ]
+        if self.own_split:
+            self.train, self.validation = _deal(joined, share, seed)
+        else:
+            self.train = joined
+
+
+def load_dataset(root: str | Path, validation_share: float = SHARE, seed: int = 0) -> Dataset:
     """Find, check and split the pictures below a folder.
 
     Args:
@@ -121,14 +151,21 @@ def load_dataset(root: str | Path, validation_share: float = 0.2, seed: int = 0)
     test = splits.get(TEST, [])
     train = _with_copies(splits[TRAIN], facts)
     if own_split:
-        keys = [picture.group or picture.digest for picture in train]
-        out = held_out(keys, [picture.label for picture in train], validation_share, seed)
-        train, validation = ([p for p, o in zip(train, out, strict=True) if o == side] for side in (False, True))
+        train, validation = _deal(train, validation_share, seed)
     else:
         validation = splits[VALIDATION]
     _enough(root, labels, train, validation, facts, skipped, own_split)
     leaked, contradicted = _doubles([train, validation, test], facts)
     return Dataset(root, labels, train, validation, test, own_split, skipped, leaked, contradicted, notes)
+
+
+def _deal(pictures: list[Picture], share: float, seed: int) -> tuple[list[Picture], list[Picture]]:
+    """Training and validation; groups stay together."""
+    keys = [picture.group or picture.digest for picture in pictures]
+    out = held_out(keys, [picture.label for picture in pictures], share, seed)
+    return [p for p, o in zip(pictures, out, strict=True) if not o], [
+        p for p, o in zip(pictures, out, strict=True) if o
+    ]
 
 
 def _of_class(

@@ -76,6 +76,10 @@ class Features:
         """Features of the pictures at `index`, float32 (pictures, features)."""
         return np.asarray(self.matrix[self.rows[index]], np.float32)
 
+    def of_part(self, number: int) -> "Features":
+        """Those of one depth alone."""
+        return Features(self.matrix[:, self.parts[number]], self.rows, self.computed)
+
 
 def extract(engine: Engine, pictures: Sequence[Picture], cache: Path | None = None) -> Features:
     """The features of `pictures`, from the cache where it has them, else computed and added to it.
@@ -89,6 +93,8 @@ def extract(engine: Engine, pictures: Sequence[Picture], cache: Path | None = No
     folder = (cache or cache_folder()) / "features" / engine.key
     store = _Store(folder, engine.width)
     known = store.read()
+    for digest in store.damaged(known, {picture.digest for picture in pictures}):
+        del known[digest]
     missing = list({picture.digest: picture for picture in pictures if picture.digest not in known}.values())
     missing = [picture for picture in missing if workers().mine(picture.digest)]
     if missing:
@@ -138,16 +144,19 @@ class _Store:
             (folder / name).touch()
 
     def read(self) -> dict[str, int]:
-        """Digest to row number, for as many rows from the start as are whole; what follows them is cut off."""
+        """Digest to row number, the last one of each, where both are whole; half a row at the end is cut off."""
         with locked(self.folder / "lock"):
-            data = (self.folder / "keys").read_bytes()
-            rows = self.matrix()
-            count = min(len(data) // _KEY_BYTES, len(rows))
-            entries = [data[i * _KEY_BYTES : (i + 1) * _KEY_BYTES] for i in range(count)]
-            sound = next((i for i, entry in enumerate(entries) if entry[32:] != _crc(rows[i])), count)
-            del rows  # Windows does not cut a file that is mapped
-            self._cut(sound)
-        return {entry[:32].hex(): number for number, entry in enumerate(entries[:sound])}
+            self._keys = (self.folder / "keys").read_bytes()
+            count = min(len(self._keys) // _KEY_BYTES, len(self.matrix()))
+            self._cut(count)
+        starts = range(0, count * _KEY_BYTES, _KEY_BYTES)
+        return {self._keys[at : at + 32].hex(): number for number, at in enumerate(starts)}
+
+    def damaged(self, known: dict[str, int], digests: set[str]) -> set[str]:
+        """Those of the digests whose rows are not what was written; the rows of other pictures are not looked at."""
+        matrix = self.matrix()
+        ends = {digest: (known[digest] + 1) * _KEY_BYTES for digest in digests & known.keys()}
+        return {digest for digest, end in ends.items() if self._keys[end - 4 : end] != _crc(matrix[known[digest]])}
 
     def append(self, digests: list[str], values: np.ndarray) -> None:
         """Add rows, float32 (pictures, features)."""

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -17,6 +18,7 @@ from train.picture import Picture
 
 NEAR = 0.9  # cosine of centred features from which two pictures count as nearly the same
 _BLOCK = 1024  # pictures that are compared with all others at a time
+_WIDTH = 256  # features are projected to so many directions: a cosine of 0.9 stays what it is within 0.012
 _PAUSE = 10.0  # seconds between two pictures that end a burst
 
 _TIME = re.compile(
@@ -28,31 +30,49 @@ _COPY = re.compile(r"(?: \(\d+\)|[ _-]+copy(?: \(?\d+\)?)?|(?:_(?:jpe?g|png))?\.
 _COUNTED = re.compile(r"(.*\d.*?)[-_. ]+[a-z]{0,8}[-_. ]?\d{1,6}", re.IGNORECASE)
 
 
-def group(pictures: Sequence[Picture], features: np.ndarray, near: float = NEAR) -> np.ndarray:
+class Rows(Protocol):
+    """Features that need not be in memory: `[start:stop]` gives float (pictures, features)."""
+
+    def __getitem__(self, index: slice, /) -> np.ndarray: ...
+
+
+def group(pictures: Sequence[Picture], features: Rows, near: float = NEAR) -> np.ndarray:
     """Number the groups: int64 (pictures,); pictures with one number belong together.
 
     Two belong together if they are byte-identical, share a `Picture.group`, or, being of one label, have features
     whose cosine is at least `near` after the mean of all was taken off; and whatever is joined by a chain of these.
 
     Args:
-        features: float (pictures, features), a row a picture; may be memory-mapped.
+        features: a row a picture; what comes after those is not looked at.
     """
     if not len(pictures):
         return np.zeros(0, np.int64)
     groups = joined([[("digest", picture.digest), ("group", picture.group or None)] for picture in pictures])
-    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    unit = _directions(features, len(pictures))
     labels = np.array([picture.label for picture in pictures])
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        unit = np.asarray(features[members], np.float32) - mean
-        unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
         for start in range(0, len(members), _BLOCK):
-            alike = unit[start : start + _BLOCK] @ unit[start:].T >= near
+            alike = unit[members[start : start + _BLOCK]] @ unit[members[start:]].T >= near
             for row in np.flatnonzero(alike.sum(axis=1) > 1):
                 together = np.unique(groups[members[start + np.flatnonzero(alike[row])]])
                 if len(together) > 1:
                     groups[np.isin(groups, together)] = together[0]
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _directions(features: Rows, count: int) -> np.ndarray:
+    """Unit vectors whose products are about the cosines of the centred features, float32 (count, directions)."""
+    random, blocks = np.random.default_rng(0), []
+    turn: np.ndarray | None = None
+    for at in range(0, count, _BLOCK):
+        block = np.asarray(features[at : min(at + _BLOCK, count)], np.float32)
+        if turn is None and block.shape[1] > _WIDTH:
+            turn = random.normal(size=(block.shape[1], _WIDTH)).astype(np.float32)
+        blocks.append(block if turn is None else block @ turn)
+    unit = np.concatenate(blocks)
+    unit -= unit.mean(axis=0)
+    return unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
 
 def joined(keys: Sequence[Iterable[tuple[str, Hashable]]]) -> np.ndarray:

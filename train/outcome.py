@@ -72,21 +72,15 @@ def headline(found: dict[str, Figures]) -> str:
 def write_outcome(
     options: Options, ready: Prepared, data: Dataset, outcome: Outcome, seconds: dict[str, float]
 ) -> None:
-    """Write all of the run directory but the model, the metrics last, and tell the result."""
+    """Write all of the run directory but the model, the metrics and then the pictures last, and tell the result."""
     out, fit, calibration = options.out, outcome.fit, outcome.calibration
     found = outcome.figures(data.labels, data.own_split)
     first = headline(found)
     write_run(out, in_contract(ready.spec, calibration), data)
     if fit.history:
         write_history(out / "history.csv", fit)
-        draw_curves(out / "curves.png", fit)
     elif outcome.solution:
         write_candidates(out / "history.csv", outcome.solution)
-        draw_candidates(out / "curves.png", outcome.solution)
-    title = f"{found[first].pictures} {CALLED[first]}"
-    draw_confusion(out / "confusion.png", found[first].confusion, data.labels, title)
-    if ready.augmentation:
-        write_contact_sheet(out / "augmented.png", data.train, ready.spec, ready.augmentation)
     trainable, frozen = parameters(ready.model)
     accuracies = {f"{name}_accuracy": found[name].accuracy if name in found else None
                   for name in ("train", "validation", "crossfit", "test")}  # fmt: skip
@@ -115,6 +109,15 @@ def write_outcome(
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
     }
     write_json(out / METRICS, metrics)
+    # What is drawn comes last: nothing is lost if it takes more memory than there is.
+    if fit.history:
+        draw_curves(out / "curves.png", fit)
+    elif outcome.solution:
+        draw_candidates(out / "curves.png", outcome.solution)
+    title = f"{found[first].pictures} {CALLED[first]}"
+    draw_confusion(out / "confusion.png", found[first].confusion, data.labels, title)
+    if ready.augmentation:
+        write_contact_sheet(out / "augmented.png", data.train, ready.spec, ready.augmentation)
     _tell(options, outcome, found, metrics)
 
 

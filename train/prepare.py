@@ -9,6 +9,7 @@ from edge.errors import UserError
 from edge.model.contract import ModelSpec
 from train.augment import Augmentation, parse_augmentation, views
 from train.backbones import UNIT, build_backbone
+from train.cache import trim
 from train.dataset import Dataset, Picture
 from train.features import Features, extract, keras_engine
 from train.keras import keras
@@ -65,16 +66,19 @@ def prepare(options: Options, data: Dataset) -> Prepared:
     model = new_head(options, base, taps, len(data.labels), options.dropout, options.seed)
     if options.unfreeze:
         to_unfreeze(model, options.unfreeze)  # a wrong name is told now, and not after the head was fitted
-    drawn_of = [*data.train, *(data.validation if data.own_split else [])]
+    engine = keras_engine(split_at_features(model)[0], spec, parts(model))
+    plain = extract(engine, [*data.fold_pictures(), *([] if data.own_split else data.validation), *data.test])
+    data.group_alike(plain.of_part(-1), options.seed)  # those of the pictures that are split come first
     # Those that a backbone is fine-tuned on are drawn there.
     count = 0 if options.unfreeze and options.fit != "adam" else options.augment
-    drawn = views(drawn_of, augmentation, range(count)) if augmentation else []
+    drawn = views(data.fold_pictures(), augmentation, range(count)) if augmentation else []
     splits = data.train, data.validation, data.test
     pictures = [picture for split in splits for picture in split]
-    engine = keras_engine(split_at_features(model)[0], spec, parts(model))
     features = extract(engine, [*pictures, *drawn])
     of_views = f" and {len(drawn)} views of them" if drawn else ""
-    say(f"features of {len(pictures)} pictures{of_views}: {features.computed} computed, the others known")
+    computed = plain.computed + features.computed
+    say(f"features of {len(pictures)} pictures{of_views}: {computed} computed, the others known")
+    trim(engine.key)
     seen = features.rows[len(pictures) :].reshape(-1, count) if drawn else None
     sources, start = [], 0
     for split in splits:

@@ -2,6 +2,7 @@
 
 import csv
 import textwrap
+import warnings
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,7 @@ from train.heads import Solution
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+MANY = 40  # labels up to which a confusion matrix can be read
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#8b949e"
 
 
@@ -66,7 +68,12 @@ def draw_candidates(path: Path, solution: Solution) -> None:
 
 
 def draw_confusion(path: Path, matrix: np.ndarray, labels: tuple[str, ...], title: str) -> None:
-    """A confusion matrix: coloured by the share of the row, with the counts written in."""
+    """A confusion matrix: coloured by the share of the row, with the counts written in; of many labels the pairs that
+    are taken for each other most often, for nobody reads a million cells.
+    """
+    if len(labels) > MANY:
+        _draw_confusions(path, matrix, labels, title)
+        return
     side = 2.5 + 0.55 * len(labels)
     figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -81,8 +88,28 @@ def draw_confusion(path: Path, matrix: np.ndarray, labels: tuple[str, ...], titl
     _save(figure, path)
 
 
+def confusions(matrix: np.ndarray, most: int) -> list[tuple[int, int, int]]:
+    """True label, answer and how often, of the pairs that are confused most often."""
+    wrong = matrix - np.diag(matrix.diagonal())
+    places = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = zip(*np.unravel_index(places, matrix.shape), strict=True)
+    return [(int(true), int(said), int(wrong[true, said])) for true, said in pairs if wrong[true, said]]
+
+
+def _draw_confusions(path: Path, matrix: np.ndarray, labels: tuple[str, ...], title: str) -> None:
+    found = confusions(matrix, MANY)[::-1]
+    figure, axis = plt.subplots(figsize=(9, 1.5 + 0.22 * len(found)), layout="constrained")
+    axis.barh(range(len(found)), [count for *_, count in found], color=ORANGE)
+    axis.set_yticks(
+        range(len(found)), [f"{labels[true][:40]}, taken for {labels[said][:40]}" for true, said, _ in found]
+    )
+    axis.set(title=f"{title}\nmost frequent mistakes of {matrix.sum() - matrix.trace()}", xlabel="pictures")
+    _save(figure, path)
+
+
 def _save(figure: plt.Figure, path: Path) -> None:
-    with whole(path) as part:
+    with whole(path) as part, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a label in a script that the font has not
         figure.savefig(part, dpi=120)
     plt.close(figure)
 

@@ -67,6 +67,27 @@ def write_run(folder: Path, spec: ModelSpec, data: Dataset) -> None:
     )
 
 
+def news(folder: Path, data: Dataset) -> str:
+    """What is new in the data since the run in `folder`, in words; "" if there is none, or it had other data."""
+    try:
+        split = json.loads((folder / SPLIT).read_bytes())
+        if split["data"] != str(data.root.resolve()):
+            return ""
+        names = ("train", "validation", "test")
+        before = {
+            path: digest for name in names for each in split.get(name, {}).values() for path, digest in each.items()
+        }
+    except (OSError, ValueError, KeyError, AttributeError):
+        return ""
+    pictures = [*data.train, *data.validation, *data.test]
+    now = {str(picture.path.relative_to(data.root)): picture.digest for picture in pictures}
+    digests, kept = set(before.values()), set(now.values())
+    changed = sum(digest not in digests and path in before for path, digest in now.items())
+    new = sum(digest not in digests and path not in before for path, digest in now.items())
+    gone = sum(digest not in kept and path not in now for path, digest in before.items())
+    return f"since the last run into {folder}: {new} pictures are new, {changed} changed, {gone} gone"
+
+
 def _by_label(data: Dataset, pictures: list[Picture]) -> dict[str, dict[str, str]]:
     """Label to the pictures of it: path below the data folder to the SHA-256 of its bytes."""
     table: dict[str, dict[str, str]] = {label: {} for label in data.labels}

@@ -86,10 +86,10 @@ def dropout_study(options: Options, data: Dataset) -> int:
         for dropout, of_seeds in runs.items():
             for seed, run in enumerate(of_seeds, options.seed):
                 writer.writerows((dropout, seed, epoch, *(row[n] for n in names)) for epoch, row in enumerate(run, 1))
-    last = {
+    ends_at = {
         f"{dropout:g}": {name: values[:, -1].tolist() for name, values in t.items()} for dropout, t in table.items()
     }
-    write_json(options.out / "dropout.json", {"finding": finding, "last_epoch": last})
+    write_json(options.out / "dropout.json", {"finding": finding, "last_epoch": ends_at})
     say(finding)
     say(f"see {options.out}/dropout.png")
     return 0
