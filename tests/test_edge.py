@@ -171,7 +171,7 @@ def test_bad_input_is_one_line_and_status_2(colour_model: Path, colours: Path, t
         ),  # told now, not at the end
         (("run", colour_model, "--source", picture, "--save-uncertain", "/proc/x"), "/proc/x"),
         (("run", colour_model, "--source", picture, "--mqtt", "mqtt://[x"), "mqtt://"),  # no address
-        (("run", colour_model, "--source", picture, "--webhook", "http://h:99999/"), "http://h"),  # no port
+        (("run", colour_model, "--source", picture, "--webhook", "http://h:99999/"), "http://"),  # no port
         (("run", colour_model, "--source", picture, "--exec", ""), "--exec"),  # no command
     ]
     for arguments, name in cases:
