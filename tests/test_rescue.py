@@ -20,9 +20,9 @@ SIDE = 32
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 + 150 pictures a class: enough to decide."""
+    """20 + 220 pictures a class: enough to decide about three schemes at once."""
     root = tmp_path_factory.mktemp("photos")
-    for split, count in (("train", 20), ("validation", 150)):
+    for split, count in (("train", 20), ("validation", 220)):
         for label in ("blue", "red"):
             (root / split / label).mkdir(parents=True)
             for number in range(count):
