@@ -185,8 +185,8 @@ def _check(ready: Prepared, pictures: list[Picture], found: np.ndarray, options:
         worst.mean() > 0.02
     ):  # on average: the last digits of features differ, and a sharp head makes more of it for a few
         raise UserError(
-            f"features and Keras model disagree by {worst.max():.3f}: expected equal scores of both; the model is kept as "
-            f"{options.out / MODEL}; empty the cache (FROSTLITE_CACHE) and train again"
+            f"features and Keras model disagree by {worst.max():.3f}: expected equal scores of both; the model is "
+            f"kept as {options.out / MODEL}; empty the cache (FROSTLITE_CACHE) and train again"
         )
 
 
