@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from convert.graph import Graph
+from convert.head import features_of, linear
+from convert.int8_head import solve_again
 from convert.job import Job
 from convert.lower import converted
 from convert.metadata import add_metadata
@@ -30,7 +33,11 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
     elif configure := scheme.configure:
         graph = converted(job.model, lambda converter: configure(converter, job.samples))
     elif scheme.recipe:
-        graph = quantize(job.graph, scheme.recipe, job.spec, None if scheme.recipe == "float16" else job.seen)
+        seen = None if scheme.recipe == "float16" else job.seen
+        graph = quantize(job.graph, scheme.recipe, job.spec, seen)
+        if name == "int8" and job.lesson and linear(Graph(job.graph)):
+            again, spec, notes["head"] = solve_again(job.graph, graph, job.lesson, job.spec)
+            graph, job = quantize(again, scheme.recipe, spec, seen), replace(job, spec=spec)
     else:
         graph = job.graph
     return package(graph, replace(job.spec, scheme=name)), notes
@@ -38,6 +45,8 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
 
 def package(graph: bytes, spec: ModelSpec) -> bytes:
     """A `.tflite` file: the graph, the standard metadata in it, and the contract behind it."""
+    features, feature_map = features_of(Graph(graph))
+    spec = replace(spec, features=features, feature_map=feature_map)
     graph = add_metadata(graph, spec)
     return append_files(graph, replace(spec, graph_sha256=hashlib.sha256(graph).hexdigest()))
 

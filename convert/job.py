@@ -8,6 +8,7 @@ import numpy as np
 
 from convert.calibrate import Seen, observe, samples
 from convert.graph import Graph
+from convert.int8_head import Lesson
 from convert.lower import converted
 from edge.model.contract import ModelSpec
 from train.augment import Augmentation
@@ -30,6 +31,7 @@ class Job:
         calibration: those of them (or frames of the real camera) that show the range of every activation.
         tolerance: the drop that is allowed, in percentage points.
         augmentation: that of the run, for training-time schemes.
+        lesson: how its head was solved, if it was.
     """
 
     model: keras.Model
@@ -38,6 +40,7 @@ class Job:
     calibration: Sequence[Picture]
     tolerance: float
     augmentation: Augmentation = MIRROR
+    lesson: Lesson | None = None
 
     @cached_property
     def graph(self) -> bytes:
