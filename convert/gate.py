@@ -13,6 +13,7 @@ import numpy as np
 from convert.calibrate import choose_pictures, folder_pictures
 from convert.choose import choose
 from convert.export import export, widen
+from convert.int8_head import lesson_of
 from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer, weights
 from convert.job import Job, augmentation_of
 from convert.load import load_model, one_line
@@ -47,7 +48,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     run = replace(run, spec=spec)
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
     calibration = choose_pictures(never_validation(source, run), options.calibration)
-    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run))
+    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run), lesson_of(run))
     reference = predict(model, run.spec, run.validation)
     folder = run.folder / "export"
 

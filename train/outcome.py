@@ -95,7 +95,7 @@ def write_outcome(
         "figures": {name: each.to_json() for name, each in found.items()},
         "calibration": _calibration(options, outcome),
         "taps": list(ready.taps),
-        "head": _head(outcome.solution) if outcome.solution else {"kind": "adam"},
+        "head": _head(outcome.solution, options) if outcome.solution else {"kind": "adam"},
         "epochs": len(fit.history),
         "best_epoch": fit.best_epoch,
         "parameters": {"trainable": trainable, "frozen": frozen},
@@ -138,12 +138,13 @@ def _calibration(options: Options, outcome: Outcome) -> dict[str, Any]:
     return told
 
 
-def _head(solution: Solution) -> dict[str, Any]:
+def _head(solution: Solution, options: Options) -> dict[str, Any]:
     """How a head was solved."""
     tried = {
         str(each): {"accuracy": solution.accuracy[each], "loss": solution.loss[each]} for each in solution.accuracy
     }
-    return {**asdict(solution.candidate), "tried": tried, "left_out": solution.left_out}
+    how = {"balance": options.balance, "seed": options.seed}
+    return {**asdict(solution.candidate), **how, "tried": tried, "left_out": solution.left_out}
 
 
 def _tell(options: Options, outcome: Outcome, found: dict[str, Figures], metrics: dict[str, Any]) -> None:

@@ -1,0 +1,155 @@
+"""A head that is solved on what the quantized backbone gives.
+
+Eight bits move the pooled features by a fifth of their length. A head that was fitted on float features loses by it;
+one that is fitted on the features that the device will compute does not. So the graph is quantized, the features of
+the pictures are computed with it in LiteRT, the head is solved on them by the rules of `train`, and the graph is
+quantized again with that head at its end: the backbone stays the same to the last bit.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from convert.graph import Graph
+from convert.head import linear, tail
+from edge.errors import UserError
+from edge.model.contract import ModelSpec
+from edge.model.head import Head, softmax
+from edge.model.interpreter import Interpreter
+from edge.model.preprocess import lookup_table
+from train.augment import Augmentation, views
+from train.dataset import Picture
+from train.features import Engine, extract, on_all_cores
+from train.heads import folds, solve
+from train.rundir import SPLIT, Run
+from train.threshold import calibrate, in_contract
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the head of a run was solved on, and how: the same holds for another backbone's features.
+
+    Attributes:
+        pictures: fitted on.
+        validation: those that the user set apart; none where the split is our own, as then all were fitted on.
+        kind: "lda" or "logistic".
+        balance, seed: as `train` had them.
+        views: how many views a picture, and of what kind.
+    """
+
+    pictures: Sequence[Picture]
+    validation: Sequence[Picture]
+    kind: str
+    balance: bool
+    seed: int
+    views: int
+    augmentation: Augmentation | None
+
+
+def lesson_of(run: Run) -> Lesson | None:
+    """That of a run of ours with a solved head on a frozen backbone; of any other, None."""
+    head, drawn = run.metrics.get("head") or {}, run.metrics.get("augment") or {}
+    if head.get("kind") not in ("lda", "logistic") or run.metrics.get("unfrozen"):
+        return None
+    own_split = json.loads((run.folder / SPLIT).read_bytes()).get("own_split", False)
+    kinds = {name: value for name, value in drawn.items() if name != "views"}
+    return Lesson(
+        [*run.train, *(run.validation if own_split else [])],
+        [] if own_split else run.validation,
+        head["kind"],
+        head.get("balance", False),
+        head.get("seed", 0),
+        drawn.get("views", 0),
+        Augmentation(**kinds) if kinds else None,
+    )
+
+
+def engine(data: bytes, spec: ModelSpec) -> Engine:
+    """A quantized graph with a linear head as a source of features: what its Dense layers take.
+
+    Raises:
+        UserError: if its head is another one.
+    """
+    graph = Graph(data)
+    dense, end = linear(graph), tail(graph)
+    if not dense:
+        raise UserError("expected a graph with a linear head, found another end")
+    taken = [layer.inputs[0] for layer in dense]
+    names = [graph.name(tensor) for tensor in taken]
+    ends = np.cumsum([graph.tensors[tensor].shape[-1] for tensor in taken]).tolist()
+    backbone = [operator for operator in graph.operators if not any(operator is each for each in end)]
+    key = hashlib.sha256(graph.cut(backbone, graph.part.inputs, taken))
+    key.update(repr((spec.size, spec.resize, spec.mean, spec.std)).encode())
+    pixels = replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+    def make() -> Callable[[np.ndarray], np.ndarray]:
+        interpreter = Interpreter(data, threads=1, more=names)
+        table = lookup_table(spec.mean, spec.std, interpreter.input)
+
+        def features(tensor: np.ndarray) -> np.ndarray:
+            frame = tensor[0].astype(np.uint8)
+            interpreter.invoke((frame if table is None else cv2.LUT(frame, table))[np.newaxis])
+            return np.concatenate([interpreter.read(name).ravel() for name in names])
+
+        return features
+
+    parts = tuple(slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False))
+    return Engine(key.hexdigest()[:32], parts, lambda pictures: on_all_cores(make, pixels, pictures))
+
+
+def solve_again(
+    float_graph: bytes, quantized: bytes, lesson: Lesson, spec: ModelSpec
+) -> tuple[bytes, ModelSpec, dict[str, Any]]:
+    """The float graph with the head that the quantized one wants, its contract, and JSON notes on the head.
+
+    Args:
+        float_graph: with a linear head; `quantized` was made of it.
+    """
+    source = engine(quantized, spec)
+    drawn = views(lesson.pictures, lesson.augmentation, range(lesson.views)) if lesson.augmentation else []
+    found = extract(source, [*lesson.pictures, *lesson.validation, *drawn])
+    count, all_of_them = len(lesson.pictures), len(lesson.pictures) + len(lesson.validation)
+    plain, seen = found[:all_of_them], found.rows[all_of_them:].reshape(count, -1)
+    truth = np.array([picture.label for picture in [*lesson.pictures, *lesson.validation]])
+    more = [np.asarray(found.matrix[rows], np.float32) for rows in seen.T]
+    fold = folds(lesson.pictures, lesson.seed)
+    solution = solve(plain[:count], truth[:count], len(spec.labels), fold, lesson.kind, lesson.balance, more)
+    head = solution.head
+    # As in `train`: out of fold, and those of a validation folder by the head itself.
+    held_out = np.concatenate([solution.held_out, plain[count:] @ head.kernel + head.bias])
+    calibration = calibrate((softmax(held_out), truth))
+    head = Head(head.kernel / calibration.temperature, head.bias / calibration.temperature)
+    notes = {
+        "kind": solution.candidate.kind,
+        "strength": solution.candidate.strength,
+        "held_out_accuracy": float((held_out.argmax(axis=1) == truth).mean()),
+    }
+    return with_head(float_graph, head, plain[:count].mean(axis=0)), in_contract(spec, calibration), notes
+
+
+def with_head(data: bytes, head: Head, centre: np.ndarray) -> bytes:
+    """A float graph with another linear head: each depth gives small logits around zero, as `train.model` has it.
+
+    Args:
+        centre: the mean features, float (features,).
+    """
+    graph = Graph(data)
+    dense = linear(graph)
+    kernel = head.kernel - head.kernel.mean(axis=1, keepdims=True)
+    rest, start = head.bias - head.bias.mean() + centre @ kernel, 0
+    for layer in dense:
+        stop = start + graph.tensors[layer.inputs[0]].shape[-1]
+        own = -centre[start:stop] @ kernel[start:stop] + (rest if layer is dense[-1] else 0)
+        graph.set_constant(layer.inputs[1], kernel[start:stop].T.astype(np.float32))
+        if len(layer.inputs) < 3 or layer.inputs[2] < 0:  # the converter leaves out a bias of zeros
+            bias = graph.add_tensor(f"{graph.name(layer.outputs[0])}/bias", [len(own)], np.float32, values=own)
+            layer.inputs = [*layer.inputs[:2], bias]
+        else:
+            graph.set_constant(layer.inputs[2], own.astype(np.float32))
+        start = stop
+    return graph.pack()
