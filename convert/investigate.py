@@ -9,13 +9,13 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from convert.export import converted, free_memory
 from convert.job import Job
+from convert.proof import Sample
 from convert.run import scores
 from convert.schemes import SCHEMES
 from convert.selective import DEBUGGED, noise
 from convert.stats import compare
 from edge.quiet import quiet
 from train.keras import lite_converter, tf
-from train.rundir import Run
 
 STORED = {
     schema.TensorType.FLOAT32: np.float32,
@@ -26,23 +26,27 @@ STORED = {
     schema.TensorType.INT64: np.int64,
 }
 SWEEP = 1, 10  # calibration pictures, besides as many as were asked for
+KEPT = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
 
 
-def calibration_sweep(job: Job, run: Run, reference: np.ndarray, int8: dict[str, Any]) -> list[dict[str, Any]]:
-    """What int8 loses on the validation pictures if it is calibrated with fewer pictures, a row a count.
+def explain(job: Job, sample: Sample) -> dict[str, Any]:
+    """The noise by layer and the sweep over the number of calibration pictures, for the report."""
+    return {
+        "noise": noise_by_layer(job),
+        "noise_pictures": DEBUGGED,
+        "calibration_sweep": calibration_sweep(job, sample),
+    }
 
-    Args:
-        int8: the figures of the variant that all of them calibrated: the last row.
-    """
-    truth = np.array([picture.label for picture in run.validation])
-    found = {len(job.calibration): int8}
-    for count in SWEEP:
-        if count < len(job.calibration):
-            fewer = replace(job, calibration=job.calibration[:count])
-            graph = converted(job.model, SCHEMES["int8"].configure, fewer.samples)
-            found[count] = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
-    kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
-    return [{"pictures": count, **{name: found[count][name] for name in kept}} for count in sorted(found)]
+
+def calibration_sweep(job: Job, sample: Sample) -> list[dict[str, Any]]:
+    """What int8 loses on held-out pictures if it is calibrated with fewer pictures, a row a count."""
+    rows = []
+    for count in sorted({*(few for few in SWEEP if few < len(job.calibration)), len(job.calibration)}):
+        fewer = replace(job, calibration=job.calibration[:count])
+        graph = converted(job.model, SCHEMES["int8"].configure, fewer.samples)
+        found = compare(sample.reference, scores(graph, sample.pictures, job.spec), sample.truth, sample.labels)
+        rows.append({"pictures": count, **{name: found[name] for name in KEPT}})
+    return rows
 
 
 def noise_by_layer(job: Job) -> list[dict[str, Any]]:

@@ -6,18 +6,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convert.proof import Proof, Sample
 from convert.stats import compare
 from edge.model.interpreter import RUNTIMES
 from train.dataset import Picture
 from train.progress import progress, waiting
-from train.rundir import Run
 
 THREADS = os.cpu_count() or 1
+SAME = 0.995  # of the held-out pictures get the same label in another runtime
 
 
 def device_runtimes() -> list[str]:
@@ -26,40 +28,47 @@ def device_runtimes() -> list[str]:
     return [name for name in found if name != "tensorflow"] or found
 
 
-def prove(model: Path, run: Run, reference: np.ndarray, tolerance: float) -> tuple[dict[str, Any], np.ndarray]:
-    """All that is measured of a `.tflite` file, as JSON values, and its scores (pictures, labels).
+def prove(model: Path, proof: Proof, runtimes: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
+    """All that is measured of a `.tflite` file but the verdict, as JSON values, and its scores (pictures, labels).
 
-    The figures and the verdict are those of the first runtime that runs it. Another runtime is "ok" if it answers as
-    that one does on all pictures but the share that `tolerance` allows.
+    The figures are those of the first runtime. Another one is "ok" if it answers the held-out pictures as that one
+    does, but for the share that `SAME` allows.
 
     Raises:
-        RuntimeError: if no runtime runs it.
+        RuntimeError: if the first runtime does not run it.
     """
-    answers = {runtime: scores(model, run.validation, runtime) for runtime in device_runtimes()}
-    usable = {name: found for name, found in answers.items() if not isinstance(found, str)}
-    if not usable:
-        raise RuntimeError("no runtime runs it: " + "; ".join(f"{name}: {answers[name]}" for name in answers))
-    main, found = next(iter(usable.items()))
-    truth = np.array([picture.label for picture in run.validation])
-    before, after = reference.argmax(axis=1), found.argmax(axis=1)
-    variant = compare(reference, found, truth, run.spec.labels)
-    variant["flips"] = [
+    sample = proof.held_out
+    with ThreadPoolExecutor(len(runtimes)) as pool:
+        answers = dict(
+            zip(runtimes, pool.map(lambda name: scores(model, sample.pictures, name), runtimes), strict=True)
+        )
+    main, *_ = runtimes
+    found = answers[main]
+    if isinstance(found, str):
+        raise RuntimeError(f"{main}: {found}")
+    variant = compare(sample.reference, found, sample.truth, sample.labels) | {"flips": flips(sample, found)}
+    variant |= speed(model, sample.pictures[0], main)
+    variant["runtimes"] = {}
+    for name, result in answers.items():
+        same = 0.0 if isinstance(result, str) else float((result.argmax(axis=1) == found.argmax(axis=1)).mean())
+        told = result if isinstance(result, str) else f"runs, but gives the labels of {main} on only {same:.1%}"
+        variant["runtimes"][name] = "ok" if same >= SAME else told
+    return variant, found
+
+
+def flips(sample: Sample, scores: np.ndarray) -> list[dict[str, Any]]:
+    """The pictures whose label changed, with the scores of both labels."""
+    truth, before, after = sample.truth, sample.reference.argmax(axis=1), scores.argmax(axis=1)
+    return [
         {
-            "picture": str(run.validation[i].path),
-            "label": run.spec.labels[truth[i]],
-            "reference": run.spec.labels[before[i]],
-            "variant": run.spec.labels[after[i]],
-            "scores": [round(float(reference[i].max()), 4), round(float(found[i].max()), 4)],
+            "picture": str(sample.pictures[i].path),
+            "label": sample.labels[truth[i]],
+            "reference": sample.labels[before[i]],
+            "variant": sample.labels[after[i]],
+            "scores": [round(float(sample.reference[i].max()), 4), round(float(scores[i].max()), 4)],
         }
         for i in np.flatnonzero(before != after)
     ]
-    variant |= speed(model, run.validation[0], main)
-    variant["runtimes"] = {}
-    for name, result in answers.items():
-        same = 0.0 if isinstance(result, str) else float((result.argmax(axis=1) == after).mean())
-        told = result if isinstance(result, str) else f"runs, but gives the labels of {main} on only {same:.1%}"
-        variant["runtimes"][name] = "ok" if 100 * (1 - same) <= tolerance else told
-    return variant, found
 
 
 def scores(model: Path, pictures: Sequence[Picture], runtime: str) -> np.ndarray | str:
