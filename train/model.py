@@ -12,6 +12,7 @@ import numpy as np
 from edge.errors import UserError
 from edge.model.head import Head
 from train.keras import keras, layers
+from train.threshold import Calibration
 
 FEATURES, LOGITS = "features", "logits"
 HEADS = {"pool": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
@@ -146,10 +147,23 @@ def read_head(model: keras.Model) -> Head:
     return Head(kernel, bias)
 
 
+def fold_in(model: keras.Model, fitted: Calibration) -> None:
+    """Shift the logits of a classifier and divide them by the temperature, in its last layers with weights."""
+    targets = logit_layers(model)
+    for layer in targets:
+        kernel, bias = layer.get_weights()
+        if layer is targets[-1]:
+            shift = np.array(fitted.shift, bias.dtype)
+            # One sigmoid stands for the logits 0 and z of two labels.
+            bias = bias + (shift if len(bias) == len(shift) else shift[1] - shift[0])
+        layer.set_weights([kernel / fitted.temperature, bias / fitted.temperature])
+
+
 def unfreeze(model: keras.Model, which: str) -> list[str]:
     """Open the layers of the backbone next to the head: from the layer named `which` on, or the last `which` many.
 
-    BatchNormalization runs in inference mode throughout: with few pictures its statistics would be lost.
+    `train.fit` runs BatchNormalization in inference mode throughout: its scale and offset learn, its statistics, which
+    few pictures would spoil, stay.
 
     Returns:
         The names of the layers that are trainable now, of those with weights.
@@ -169,9 +183,7 @@ def to_unfreeze(model: keras.Model, which: str) -> list[keras.layers.Layer]:
     Raises:
         UserError: if there is no such layer, or not so many.
     """
-    ends = {layer.name for layer in depths(model)}
-    behind = model.layers.index(next(layer for layer in model.layers if layer.name in ends))
-    backbone = [layer for layer in model.layers[:behind]]
+    backbone = model.layers[: min(model.layers.index(layer) for layer in depths(model))]
     names = [layer.name for layer in backbone]
     if which.isdecimal() and 1 <= int(which) <= len(backbone):
         start = len(backbone) - int(which)
@@ -181,7 +193,7 @@ def to_unfreeze(model: keras.Model, which: str) -> list[keras.layers.Layer]:
         raise UserError(
             f"--unfreeze: expected a layer of the backbone (--list-layers) or 1 to {len(backbone)}, found {which!r}"
         )
-    return [layer for layer in backbone[start:] if not isinstance(layer, layers.BatchNormalization)]
+    return backbone[start:]
 
 
 def parameters(model: keras.Model) -> tuple[int, int]:
