@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convert.paired import chance_of_decision, interval, p_below, simulated
-from train.confusion import confusion_matrix
+from train.figures import confusion_matrix
 
 ALPHA = 0.05  # how often a true drop of the tolerance may pass: of one scheme, or of all of them together
 CONFIDENCE = 1 - 2 * ALPHA  # of the two-sided interval

@@ -10,7 +10,7 @@ import pytest
 from edge.model.contract import ModelSpec
 from edge.model.preprocess import prepare
 from train.dataset import Dataset, load_dataset
-from train.features import _in_keras, _in_lite, extract
+from train.features import _in_keras, _in_lite, extract, keras_engine
 from train.keras import keras, layers
 
 
@@ -42,24 +42,24 @@ def by_keras(extractor: keras.Model, data: Dataset) -> np.ndarray:
 
 
 def test_features_equal_those_of_keras(extractor: keras.Model, data: Dataset, tmp_path: Path) -> None:
-    features = extract(extractor, SPEC, data.train, tmp_path / "cache")
+    features = extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache")
     assert features.computed == len(data.train)
     assert np.allclose(features[:], by_keras(extractor, data), atol=1e-5)
 
 
 def test_a_second_call_computes_nothing(extractor: keras.Model, data: Dataset, tmp_path: Path) -> None:
-    first = extract(extractor, SPEC, data.train, tmp_path / "cache")[:]
-    again = extract(extractor, SPEC, data.train, tmp_path / "cache")
+    first = extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache")[:]
+    again = extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache")
     assert again.computed == 0
     assert np.array_equal(again[:], first)
 
 
 def test_only_a_changed_picture_is_computed_anew(extractor: keras.Model, data: Dataset, tmp_path: Path) -> None:
-    extract(extractor, SPEC, data.train, tmp_path / "cache")
+    extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache")
     path = data.train[0].path
     cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
     changed = load_dataset(data.root)
-    features = extract(extractor, SPEC, changed.train, tmp_path / "cache")
+    features = extract(keras_engine(extractor, SPEC), changed.train, tmp_path / "cache")
     assert features.computed == 1 or path not in [picture.path for picture in changed.train]
     assert np.allclose(features[:], by_keras(extractor, changed), atol=1e-5)
 
@@ -69,10 +69,10 @@ def test_other_weights_and_other_preprocessing_are_other_features(
 ) -> None:
     from dataclasses import replace
 
-    extract(extractor, SPEC, data.train, tmp_path / "cache")
-    assert extract(extractor, replace(SPEC, resize="crop"), data.train, tmp_path / "cache").computed
+    extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache")
+    assert extract(keras_engine(extractor, replace(SPEC, resize="crop")), data.train, tmp_path / "cache").computed
     other = keras.models.clone_model(extractor)
-    assert extract(other, SPEC, data.train, tmp_path / "cache").computed
+    assert extract(keras_engine(other, SPEC), data.train, tmp_path / "cache").computed
 
 
 def scribble(path: Path) -> None:
@@ -90,12 +90,12 @@ def cut(path: Path) -> None:
 def test_a_damaged_cache_is_rebuilt(
     file: str, damage: object, extractor: keras.Model, data: Dataset, tmp_path: Path
 ) -> None:
-    extract(extractor, SPEC, data.train, tmp_path / "cache")
+    extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache")
     damage(next((tmp_path / "cache").rglob(file)))  # type: ignore[operator]
-    features = extract(extractor, SPEC, data.train, tmp_path / "cache")
+    features = extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache")
     assert features.computed > 0
     assert np.allclose(features[:], by_keras(extractor, data), atol=1e-5)
-    assert extract(extractor, SPEC, data.train, tmp_path / "cache").computed == 0
+    assert extract(keras_engine(extractor, SPEC), data.train, tmp_path / "cache").computed == 0
 
 
 @pytest.mark.parametrize("compute", [_in_lite, _in_keras])

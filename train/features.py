@@ -8,9 +8,9 @@ new one, and a picture that moved is known.
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -34,6 +34,28 @@ _KERAS_BATCH = 32  # the maps of a whole batch are in memory; larger ones are ha
 _WIDE = 8192  # features from here on are kept in half precision
 
 
+Batches = Iterator[tuple[list[Picture], np.ndarray]]  # pictures with their features, float32 (pictures, features)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What turns pictures into features: a float backbone in Keras, or a graph of another kind.
+
+    Attributes:
+        key: names its folder in the cache; another one for all that makes other features.
+        parts: the columns of each depth.
+        compute: pictures to batches of them with their features, as they become ready.
+    """
+
+    key: str
+    parts: tuple[slice, ...]
+    compute: Callable[[list[Picture]], Batches]
+
+    @property
+    def width(self) -> int:
+        return self.parts[-1].stop
+
+
 @dataclass(frozen=True)
 class Features:
     """Rows of features on disk: picture number i has `matrix[rows[i]]`.
@@ -42,42 +64,36 @@ class Features:
         matrix: float32 or float16 of shape (any, features), memory-mapped.
         rows: int64 of shape (pictures,).
         computed: how many pictures were new.
+        parts: the columns of each depth of the backbone, the top last.
     """
 
     matrix: np.ndarray
     rows: np.ndarray
-    computed: int
+    computed: int = 0
+    parts: tuple[slice, ...] = ()
 
     def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
         """Features of the pictures at `index`, float32 (pictures, features)."""
         return np.asarray(self.matrix[self.rows[index]], np.float32)
 
-    def part(self, index: slice) -> "Features":
-        """The same for some of the pictures."""
-        return replace(self, rows=self.rows[index])
 
-
-def extract(
-    extractor: keras.Model, spec: ModelSpec, pictures: Sequence[Picture], cache: Path | None = None
-) -> Features:
+def extract(engine: Engine, pictures: Sequence[Picture], cache: Path | None = None) -> Features:
     """The features of `pictures`, from the cache where it has them, else computed and added to it.
 
     Several processes may do this at once with one cache, each with pictures of its own.
 
     Args:
-        extractor: (any, height, width, 3) RGB floats, normalized as `spec` says, to (any, features).
-        spec: how a picture becomes a tensor.
         pictures: what to extract; equal pictures share a row.
         cache: folder of the cache; `cache_folder()` by default.
     """
-    folder = (cache or cache_folder()) / "features" / _fingerprint(extractor, spec)
-    store = _Store(folder, int(extractor.output_shape[-1]))
+    folder = (cache or cache_folder()) / "features" / engine.key
+    store = _Store(folder, engine.width)
     known = store.read()
     missing = list({picture.digest: picture for picture in pictures if picture.digest not in known}.values())
     missing = [picture for picture in missing if workers().mine(picture.digest)]
     if missing:
         with progress("features", len(missing)) as bar:
-            for batch, values in compute(extractor, spec, missing):
+            for batch, values in engine.compute(missing):
                 store.append([picture.digest for picture in batch], values)
                 bar.update(len(batch))
     workers().wait()
@@ -86,14 +102,24 @@ def extract(
     if any(picture.digest not in known for picture in pictures):
         raise UserError(f"{folder}: expected a cache that all workers share (FROSTLITE_CACHE), found one of this alone")
     index = np.array([known[picture.digest] for picture in pictures], np.int64)
-    return Features(store.matrix(), index, len(missing))
+    return Features(store.matrix(), index, len(missing), engine.parts)
 
 
-def _fingerprint(extractor: keras.Model, spec: ModelSpec) -> str:
+def keras_engine(extractor: keras.Model, spec: ModelSpec, parts: Sequence[slice] = ()) -> Engine:
+    """A float backbone, by TensorFlow or by TFLite, whichever is faster for it.
+
+    Args:
+        extractor: (any, height, width, 3) RGB floats, normalized as `spec` says, to (any, features).
+        spec: how a picture becomes a tensor.
+        parts: the columns of each depth; by default there is one.
+    """
     digest = hashlib.sha256(repr((extractor.to_json(), spec.size, spec.resize, spec.mean, spec.std)).encode())
     for weight in extractor.get_weights():
         digest.update(weight.tobytes())
-    return digest.hexdigest()[:32]
+    depthwise = any(isinstance(layer, layers.DepthwiseConv2D) for layer in extractor.layers)
+    compute = _in_lite if depthwise else _in_keras
+    columns = tuple(parts) or (slice(0, int(extractor.output_shape[-1])),)
+    return Engine(digest.hexdigest()[:32], columns, lambda pictures: compute(extractor, spec, pictures))
 
 
 class _Store:
@@ -153,45 +179,49 @@ def _crc(row: np.ndarray) -> bytes:
     return zlib.crc32(row.tobytes()).to_bytes(4, "little")
 
 
-def compute(
-    extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]
-) -> Iterator[tuple[list[Picture], np.ndarray]]:
-    """Batches of pictures with their features, float32 (pictures, features), by the engine that is faster for it."""
-    depthwise = any(isinstance(layer, layers.DepthwiseConv2D) for layer in extractor.layers)
-    return (_in_lite if depthwise else _in_keras)(extractor, spec, pictures)
+def on_all_cores(
+    make: Callable[[], Callable[[np.ndarray], np.ndarray]], spec: ModelSpec, pictures: list[Picture]
+) -> Batches:
+    """Features by functions that take one tensor each, and are not to be shared: one a core, each used by one thread.
+
+    Args:
+        make: makes such a function, of a float32 tensor (1, height, width, 3) to features (features,).
+    """
+    cores = os.cpu_count() or 1
+    free: SimpleQueue[Callable[[np.ndarray], np.ndarray]] = SimpleQueue()
+    for _ in range(cores):
+        free.put(make())
+
+    def one(picture: Picture) -> np.ndarray:
+        tensor = prepare(picture.frame(spec), spec)
+        run = free.get()
+        try:
+            return run(tensor)
+        finally:
+            free.put(run)
+
+    remaining = iter(pictures)
+    with ThreadPoolExecutor(cores) as pool:
+        while batch := list(islice(remaining, _BATCH)):
+            yield batch, np.stack(list(pool.map(one, batch)))
 
 
-def _in_lite(
-    extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]
-) -> Iterator[tuple[list[Picture], np.ndarray]]:
+def _in_lite(extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]) -> Batches:
     """For depthwise convolutions, which TFLite runs in half to a quarter of the time that TensorFlow takes.
 
     One interpreter a core: faster than one with all the threads.
     """
     with quiet():
         graph = lite_converter(extractor).convert()
-    workers = os.cpu_count() or 1
-    free: SimpleQueue[Interpreter] = SimpleQueue()
-    for _ in range(workers):
-        free.put(Interpreter(graph, threads=1))
 
-    def one(picture: Picture) -> np.ndarray:
-        tensor = prepare(picture.frame(spec), spec)
-        interpreter = free.get()
-        try:
-            return interpreter.invoke(tensor)[0]
-        finally:
-            free.put(interpreter)
+    def make() -> Callable[[np.ndarray], np.ndarray]:
+        interpreter = Interpreter(graph, threads=1)
+        return lambda tensor: interpreter.invoke(tensor)[0]
 
-    remaining = iter(pictures)
-    with ThreadPoolExecutor(workers) as pool:
-        while batch := list(islice(remaining, _BATCH)):
-            yield batch, np.stack(list(pool.map(one, batch)))
+    yield from on_all_cores(make, spec, pictures)
 
 
-def _in_keras(
-    extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]
-) -> Iterator[tuple[list[Picture], np.ndarray]]:
+def _in_keras(extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]) -> Batches:
     """For plain convolutions, which TensorFlow runs up to twice as fast as TFLite, and without the conversion of a
     large backbone, which takes up to a quarter of a minute.
     """

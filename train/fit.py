@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.errors import UserError
 from train.checkpoint import Checkpoint
-from train.keras import keras, tf
+from train.keras import keras, layers, tf
 from train.progress import progress
 from train.source import Source
 from train.workers import strategy, workers
@@ -102,8 +102,9 @@ def fit_stage(
         UserError: if the loss is no number any more.
     """
     together = strategy()
+    inference = any(isinstance(layer, layers.BatchNormalization) and layer.trainable for layer in model.layers)
     with together.scope() if together else nullcontext():
-        finished, model = model, _twin(model) if together else model
+        finished, model = model, _twin(model) if together or inference else model
         optimizer = _compile(model, train, recipe)
     keeper = _Keeper(fit, recipe, checkpoint, number, _steps(train, recipe.batch))
     start = keeper.restore(model, optimizer)
@@ -132,9 +133,22 @@ def fit_stage(
     finished.set_weights(keeper.weights)
 
 
+class _Inference(layers.BatchNormalization):
+    """It normalizes by the statistics that it has: scale and offset learn, the statistics stay."""
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return super().call(inputs, training=False, mask=mask)
+
+
 def _twin(model: keras.Model) -> keras.Model:
-    """A copy whose variables belong to the strategy in whose scope it is made."""
-    twin = keras.models.clone_model(model)
+    """A copy whose variables belong to the strategy in whose scope it is made, and whose BatchNormalization never
+    learns its statistics."""
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind = _Inference if isinstance(layer, layers.BatchNormalization) else type(layer)
+        return kind.from_config(layer.get_config())
+
+    twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
     return twin
 
@@ -197,6 +211,9 @@ class _Keeper(keras.callbacks.Callback):
             for name in _STATE:
                 setattr(self, name, values.get(name, getattr(self, name)))  # an older checkpoint has fewer
             self.best = tuple(self.best)  # type: ignore[assignment]
+            waited = len(self.fit.history) - max(self.progress, self.fit.stages[-1] - 1)
+            # The stop flags may be others now: the same fit goes on for as long as they say.
+            self.finished = self.fit.reached or bool(self.recipe.patience and waited >= self.recipe.patience)
             self.weights = arrays["best"]
             model.set_weights(arrays["weights"])
             for variable, value in zip(optimizer.variables, arrays.get("optimizer", []), strict=True):
@@ -317,6 +334,8 @@ def _batches(source: Source, recipe: Recipe | None, width: int, size: int, epoch
 
 def scores(model: keras.Model, source: Source) -> np.ndarray:
     """What the model says of each example, dropout off, float32 (examples, labels)."""
+    if not len(source.labels):
+        return np.empty((0, max(2, model.output_shape[-1])), np.float32)
     outputs = [
         model(source.load(np.arange(start, min(start + _VALIDATION_BATCH, len(source.labels))), None), training=False)
         for start in range(0, len(source.labels), _VALIDATION_BATCH)

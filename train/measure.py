@@ -19,6 +19,8 @@ _BATCH = 8  # larger ones are no faster on a CPU
 
 def predict(model: keras.Model, spec: ModelSpec, pictures: Sequence[Picture]) -> np.ndarray:
     """Scores of the whole model in inference mode, float32 (pictures, labels)."""
+    if not pictures:
+        return np.empty((0, len(spec.labels)), np.float32)
     run = tf.function(lambda tensor: model(tensor, training=False), reduce_retracing=True)
     outputs = []
     with ThreadPoolExecutor(os.cpu_count()) as pool, progress("measuring", len(pictures)) as bar:

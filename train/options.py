@@ -1,12 +1,66 @@
 """The command line of `python -m train`. Every default stands here."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.cli import Parser, number
+from edge.errors import UserError
+
+# What a fit in epochs takes, and its defaults. Whoever names one of them wants epochs.
+EPOCHS = {
+    "epochs": 40,
+    "batch": 32,
+    "optimizer": "adam",
+    "learning_rate": 3e-3,
+    "patience": 10,
+    "stop_at_train_accuracy": None,
+    "label_smoothing": 0.0,
+    "mixup": 0.0,
+}
 
 
-def parse_arguments(description: str) -> argparse.Namespace:
+@dataclass(frozen=True)
+class Options:
+    """The flags of the command line, by their names; `--help` says what each is."""
+
+    data: str
+    out: Path
+    seed: int
+    list_backbones: bool
+    list_layers: str | None
+    study: str | None
+    backbone: str
+    weights: str
+    width: float | None
+    cut: str | None
+    size: int | None
+    resize: str
+    unit_inputs: bool
+    head: str
+    taps: str
+    dense: list[int]
+    dropout: float
+    output: str
+    fit: str
+    balance: bool
+    epochs: int
+    batch: int
+    optimizer: str
+    learning_rate: float
+    patience: int
+    stop_at_train_accuracy: float | None
+    label_smoothing: float
+    mixup: float
+    tensorboard: bool
+    augment: int
+    augmentation: list[str]
+    unfreeze: str | None
+    unfreeze_epochs: int
+    unfreeze_learning_rate: float | None
+
+
+def parse_arguments(description: str) -> Options:
     parser = Parser("python -m train", description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data", metavar="DIR", help="folder of photos, or: sample, horses-or-humans")
@@ -25,21 +79,31 @@ def parse_arguments(description: str) -> argparse.Namespace:
     add("--resize", metavar="MODE", default="stretch", help="stretch, crop or pad; default: %(default)s")
     add("--unit-inputs", action="store_true", help="pixels as 0 to 1 instead of as the backbone was trained")
     add("--head", metavar="KIND", default="pool", help="pool or flatten; default: %(default)s")
+    add("--taps", choices=["all", "none"], help="use maps of several depths; default: all for pool, without --cut")
     add("--dense", metavar="UNITS", nargs="+", type=number(int, 1), default=[], help="hidden layers; default: none")
     add("--dropout", metavar="SHARE", type=number(float, 0, 0.99), default=0.2, help="default: %(default)s")
     add("--output", metavar="KIND", default="softmax", help="softmax or sigmoid; default: %(default)s")
 
     add = parser.add_argument_group("the fit").add_argument
-    add("--epochs", metavar="N", type=number(int, 1), default=40, help="at most; default: %(default)s")
-    add("--batch", metavar="N", type=number(int, 1), default=32, help="default: %(default)s")
-    add("--optimizer", choices=["adam", "adamw", "rmsprop", "sgd"], default="adam", help="default: %(default)s")
-    add("--learning-rate", metavar="X", type=number(float, 0), default=3e-3, help="default: %(default)s")
+    add(
+        "--fit",
+        choices=["auto", "lda", "logistic", "adam"],
+        default="auto",
+        help="solve the head (auto: the kind and strength that cross-validation finds), or adam: fit it in epochs, "
+        "which is what auto does where --dense, --head flatten or a flag of the epochs asks for it; default: auto",
+    )
+    add("--balance", action="store_true", help="weigh the classes so that each counts the same")
+
+    add = parser.add_argument_group("epochs: each of these flags asks for them").add_argument
+    add("--epochs", metavar="N", type=number(int, 1), help=f"at most; default: {EPOCHS['epochs']}")
+    add("--batch", metavar="N", type=number(int, 1), help=f"default: {EPOCHS['batch']}")
+    add("--optimizer", choices=["adam", "adamw", "rmsprop", "sgd"], help=f"default: {EPOCHS['optimizer']}")
+    add("--learning-rate", metavar="X", type=number(float, 0), help=f"default: {EPOCHS['learning_rate']}")
     add(
         "--patience",
         metavar="N",
         type=number(int, 0),
-        default=10,
-        help="stop after so many epochs without a better one on validation, 0: never; default: %(default)s",
+        help=f"stop after so many epochs without a better one on validation, 0: never; default: {EPOCHS['patience']}",
     )
     add(
         "--stop-at-train-accuracy",
@@ -47,9 +111,8 @@ def parse_arguments(description: str) -> argparse.Namespace:
         type=number(float, 0, 1),
         help="stop at this training accuracy, and keep that epoch instead of the best on validation",
     )
-    add("--balance", action="store_true", help="weigh the classes so that each counts the same")
-    add("--label-smoothing", metavar="SHARE", type=number(float, 0, 0.9), default=0.0, help="default: off")
-    add("--mixup", metavar="ALPHA", type=number(float, 0, 10), default=0.0, help="mix examples; default: off")
+    add("--label-smoothing", metavar="SHARE", type=number(float, 0, 0.9), help="default: off")
+    add("--mixup", metavar="ALPHA", type=number(float, 0, 10), help="mix examples; default: off")
     add("--tensorboard", action="store_true", help="write logs for TensorBoard to RUN/tensorboard")
 
     add = parser.add_argument_group("views of the pictures").add_argument
@@ -72,4 +135,31 @@ def parse_arguments(description: str) -> argparse.Namespace:
         missing = [f"--{name}" for name in ("data", "out") if getattr(options, name) is None]
         if missing:
             parser.error(f"the following arguments are required: {', '.join(missing)}")
-    return options
+    return resolved(options)
+
+
+def resolved(options: argparse.Namespace) -> Options:
+    """The flags, with what follows from others filled in.
+
+    Raises:
+        UserError: where two of them exclude each other.
+    """
+    values = dict(vars(options))
+    asked = [f"--{name.replace('_', '-')}" for name in EPOCHS if values[name] is not None]
+    asked += ["--tensorboard"] if options.tensorboard else []
+    asked += ["--dense"] if options.dense else []
+    asked += ["--head flatten"] if options.head == "flatten" else []
+    if options.fit in ("lda", "logistic") and asked:
+        raise UserError(
+            f"--fit {options.fit}: solves the head in one step; expected no {', '.join(asked)}, or --fit adam"
+        )
+    if options.fit == "auto" and asked and not options.study:
+        values["fit"] = "adam"
+    whole = options.head == "pool" and not options.cut
+    if options.taps == "all" and not whole:
+        raise UserError("--taps all: expected --head pool and no --cut")
+    values["taps"] = options.taps or ("all" if whole else "none")
+    for name, default in EPOCHS.items():
+        if values[name] is None:
+            values[name] = default
+    return Options(**values)

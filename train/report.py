@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.files import whole
 from train.fit import Fit
+from train.heads import Solution
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -39,6 +40,28 @@ def draw_curves(path: Path, fit: Fit) -> None:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0].legend(loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+def write_candidates(path: Path, solution: Solution) -> None:
+    """One CSV row for each head that was tried."""
+    with whole(path) as part, part.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("kind", "strength", "accuracy", "loss", "chosen"))
+        for each, accuracy in solution.accuracy.items():
+            writer.writerow((each.kind, each.strength, accuracy, solution.loss[each], int(each == solution.candidate)))
+
+
+def draw_candidates(path: Path, solution: Solution) -> None:
+    """Accuracy and loss of the heads that were tried, on pictures that they were not fitted on."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, name, values in zip(axes, ("accuracy", "loss"), (solution.accuracy, solution.loss), strict=True):
+        colours = [ORANGE if each == solution.candidate else BLUE for each in values]
+        axis.plot(range(len(values)), list(values.values()), color=GREY, linewidth=0.8, zorder=1)
+        axis.scatter(range(len(values)), list(values.values()), color=colours, zorder=2)
+        axis.set_xticks(range(len(values)), [str(each) for each in values], rotation=45, ha="right")
+        axis.set_title(f"{name.capitalize()} on pictures held out (orange: kept)")
+        axis.grid(alpha=0.3)
     _save(figure, path)
 
 

@@ -50,6 +50,16 @@ class FeatureSource:
     def dtype(self) -> np.dtype:
         return self.features.matrix.dtype
 
+    @property
+    def views(self) -> int:
+        """How many there are of each picture, the plain one among them."""
+        return self.features.rows.size // max(1, len(self.labels))
+
+    def view(self, number: int) -> np.ndarray:
+        """The features of one view of every picture, 0 the plain one: float32 (pictures, features)."""
+        rows = self.features.rows.reshape(len(self.labels), -1)[:, number]
+        return np.asarray(self.features.matrix[rows], np.float32)
+
     def load(self, index: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
         rows = self.features.rows.reshape(len(self.labels), -1)
         column = 0 if random is None else random.integers(0, rows.shape[1], len(index))

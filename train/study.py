@@ -5,7 +5,6 @@
 Writes `dropout.png` (validation accuracy and loss, each seed thin, their mean thick), `dropout.csv` and `dropout.json`.
 """
 
-import argparse
 import csv
 from dataclasses import replace
 
@@ -15,18 +14,19 @@ from edge.errors import UserError
 from edge.files import whole
 from train.dataset import Dataset
 from train.fit import Fit, fit_stage
-from train.keras import keras
-from train.model import build_classifier, split_at_features
+from train.model import split_at_features
+from train.options import Options
+from train.prepare import new_head, prepare
 from train.progress import say
 from train.report import draw_study
-from train.run import prepare, recipe_of
+from train.run import recipe_of
 from train.rundir import write_json
 from train.workers import workers
 
 SEEDS = 5
 
 
-def dropout_study(options: argparse.Namespace, data: Dataset) -> int:
+def dropout_study(options: Options, data: Dataset) -> int:
     """Fit one head for each of two dropouts and five seeds to the last epoch, and say what the validation shows."""
     if not options.dropout:
         raise UserError("--study dropout: expected a --dropout above 0 to compare with none, found 0")
@@ -40,8 +40,7 @@ def dropout_study(options: argparse.Namespace, data: Dataset) -> int:
     runs: dict[float, list[list[dict[str, float]]]] = {0.0: [], options.dropout: []}
     for seed in range(options.seed, options.seed + SEEDS):
         for dropout in runs:
-            keras.utils.set_random_seed(seed)
-            model = build_classifier(ready.base, len(data.labels), options.head, dropout, options.output, options.dense)
+            model = new_head(options, ready.base, ready.taps, len(data.labels), dropout, seed)
             fit = Fit()
             fit_stage(split_at_features(model)[1], ready.train, ready.validation, replace(recipe, seed=seed), fit)
             if fit.interrupted:

@@ -1,27 +1,27 @@
 """Makes the scores honest, and finds the score below which the answer should be "unknown".
 
-Where it is plain that the model says some labels too often, their logits are shifted (bias-corrected temperature
-scaling: Alexandari et al., "Maximum Likelihood with Bias-Corrected Calibration", 2020). The shift is fitted on all
-pictures, and dropped where it would gain validation pictures at the price of training pictures; then a temperature
-(Guo et al., "On Calibration of Modern Neural Networks", 2017) and the threshold on those of validation. Shift and
-temperature are folded into the last layer, so that every file exported from the model, in every runtime, has them; the
-threshold and its measured rates go into the contract.
+A temperature (Guo et al., "On Calibration of Modern Neural Networks", 2017) makes scores more or less certain, as
+pictures show that the head was not fitted on. The threshold is the score that a stated share of their right answers
+falls short of.
+
+After a fit in epochs there is a shift too: where it is plain that the model says some labels too often, their logits
+are shifted (bias-corrected temperature scaling: Alexandari et al., "Maximum Likelihood with Bias-Corrected
+Calibration", 2020). It is fitted on all pictures, and dropped where it would gain validation pictures at the price of
+training pictures. Shift and temperature are folded into the last layers, so that every file exported from the model, in
+every runtime, has them; the threshold and its measured rates go into the contract.
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from edge.model.contract import ModelSpec
+from edge.model.head import softmax
 
-if TYPE_CHECKING:
-    from train.keras import keras
-
-# Scores are only ever made less certain: pictures that are all classified right would want no doubt at all.
-_TEMPERATURES = 1.0, 10.0
-_REFUSED = 0.005  # share of right answers that may score below what the threshold is made from
+_TEMPERATURES = 0.05, 20.0
+REFUSED = 0.01  # share of the right answers that become "unknown", so that as many of the wrong ones as can be do
 _FOLDS = 5
 
 
@@ -31,7 +31,7 @@ class Calibration:
 
     Attributes:
         shift: what is added to the logits, one value a label; their sum is 0.
-        temperature: what they are divided by then, 1 or more.
+        temperature: what they are divided by then.
         threshold: the smallest score, 0 to 1, for an answer.
         false_reject: share of the right answers that become unknown; None if there is no right answer.
         false_accept: share of the wrong answers that are still given; None if there is no wrong answer.
@@ -48,28 +48,34 @@ class Calibration:
 
     def apply(self, scores: np.ndarray) -> np.ndarray:
         """Scores (pictures, labels) as the finished model gives them."""
-        return _softmax((_logits(scores) + self.shift) / self.temperature)
+        return softmax((_logits(scores) + self.shift) / self.temperature)
+
+    def undo(self, scores: np.ndarray) -> np.ndarray:
+        """The scores that `apply` made these of."""
+        return softmax(_logits(scores) * self.temperature - self.shift)
 
 
 Answers = tuple[np.ndarray, np.ndarray]  # scores before, float (pictures, labels), and the true labels, int (pictures,)
 
 
-def calibrate(validation: Answers, train: Answers, balance: bool = False) -> Calibration:
-    """Fit shift, temperature and threshold to what a model says of the pictures of both splits.
+def calibrate(
+    held_out: Answers, train: Answers | None = None, balance: bool = False, refused: float = REFUSED
+) -> Calibration:
+    """Fit temperature and threshold to what a model says of pictures that it was not fitted on, and perhaps a shift.
 
     Args:
+        train: what it says of those that it was fitted on: without them there is no shift.
         balance: each label counts the same for the shift, however many pictures it has, as in the fit before.
+        refused: the share of right answers, 0 to 1, that may score below the threshold.
     """
-    scores, truth = validation
-    shift, temperature = _fit(validation, train, balance)
-    calibrated = _softmax((_logits(scores) + shift) / temperature)
+    scores, truth = held_out
+    shift = np.zeros(scores.shape[1]) if train is None else _shift(held_out, train, balance)
+    logits = _logits(scores) + shift
+    temperature = _temperature(logits, truth)
+    calibrated = softmax(logits / temperature)
     best = calibrated.max(axis=1)
     right = calibrated.argmax(axis=1) == truth
-    allowed = float(np.quantile(best[right], _REFUSED, method="lower")) if right.any() else 0.0
-    # Half-way down to an even chance: no validation set shows what a camera will, and what differs from it but a little
-    # should not be refused.
-    chance = 1 / scores.shape[1]
-    threshold = max(0.0, float(np.floor(1000 * (chance + (allowed - chance) / 2)) / 1000))
+    threshold = threshold_at(best[right], refused)
     given = best >= threshold
     return Calibration(
         tuple(round(float(value), 4) for value in shift),
@@ -80,6 +86,13 @@ def calibrate(validation: Answers, train: Answers, balance: bool = False) -> Cal
         int(right.sum()),
         int((~right).sum()),
     )
+
+
+def threshold_at(right: np.ndarray, refused: float) -> float:
+    """The score that at most the share `refused` of the right answers, float (answers,), falls short of."""
+    if not len(right):
+        return 0.0
+    return max(0.0, float(np.floor(1000 * np.quantile(right, refused, method="lower")) / 1000))
 
 
 def crossed_accuracy(validation: Answers, train: Answers, balance: bool = False) -> float:
@@ -95,15 +108,20 @@ def crossed_accuracy(validation: Answers, train: Answers, balance: bool = False)
     return right / len(truth)
 
 
-def _fit(validation: Answers, train: Answers, balance: bool) -> tuple[np.ndarray, float]:
-    """Shift (labels,) and temperature."""
-    shift = _shift(validation, train, balance)
-    logits, truth = _logits(validation[0]) + shift, validation[1]
-    best = minimize_scalar(
-        lambda temperature: _loss(_softmax(logits / temperature), truth), bounds=_TEMPERATURES, method="bounded"
-    )
-    # The search stays a little within its bounds.
-    return shift, 1.0 if _loss(_softmax(logits), truth) <= best.fun else float(best.x)
+def _temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """That of the least loss, where no target is quite certain (Platt, "Probabilistic outputs for support vector
+    machines", 1999): pictures that are all classified right would want no doubt at all otherwise."""
+    doubt = 1 / (len(truth) + 2)
+    target = np.full(logits.shape, doubt / (logits.shape[1] - 1))
+    target[np.arange(len(truth)), truth] = 1 - doubt
+
+    def loss(power: float) -> float:
+        values = logits / np.exp(power)
+        values -= values.max(axis=1, keepdims=True)
+        return float((np.log(np.exp(values).sum(axis=1)) - (target * values).sum(axis=1)).mean())
+
+    low, high = np.log(_TEMPERATURES)
+    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4}).x))
 
 
 def _shift(validation: Answers, train: Answers, balance: bool) -> np.ndarray:
@@ -121,7 +139,7 @@ def _shift(validation: Answers, train: Answers, balance: bool) -> np.ndarray:
     weights = (pictures / (labels * counts))[truth] if balance else np.ones(pictures)
 
     def loss(shift: np.ndarray) -> tuple[float, np.ndarray]:
-        scores = _softmax(logits + shift)
+        scores = softmax(logits + shift)
         return _loss(scores, truth, weights), (weights[:, None] * (scores - target)).mean(axis=0)
 
     def right_in_training(shift: np.ndarray) -> float:
@@ -139,23 +157,8 @@ def _logits(scores: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(scores.astype(np.float64), 1e-30))
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def _loss(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray | float = 1.0) -> float:
     return float((-np.log(np.maximum(scores[np.arange(len(truth)), truth], 1e-30)) * weights).mean())
-
-
-def fold_in(model: "keras.Model", fitted: Calibration) -> None:
-    """Shift the logits of a classifier and divide them by the temperature, in its last layer with weights."""
-    layer = model.get_layer("logits")
-    kernel, bias = layer.get_weights()
-    shift = np.array(fitted.shift, bias.dtype)
-    # One sigmoid stands for the logits 0 and z of two labels.
-    bias = bias + (shift if len(bias) == len(shift) else shift[1] - shift[0])
-    layer.set_weights([kernel / fitted.temperature, bias / fitted.temperature])
 
 
 def in_contract(spec: ModelSpec, fitted: Calibration) -> ModelSpec:

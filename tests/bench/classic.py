@@ -26,7 +26,7 @@ from edge.model.contract import ModelSpec
 from tests.bench.interop import ROOT, markdown
 from train.backbones import build_backbone
 from train.dataset import Picture
-from train.features import compute
+from train.features import keras_engine
 from train.keras import keras
 from train.model import build_classifier, split_at_features
 from train.named import data_folder
@@ -72,7 +72,7 @@ def floor(pictures: int, *how: Any) -> float:
     base, backbone = build_backbone(*how)
     spec = ModelSpec(("a", "b"), base.input_shape[1:3], mean=backbone.mean, std=backbone.std)
     blanks = [Blank(Path(), 0, "")] * 512
-    batches = compute(split_at_features(build_classifier(base, 2))[0], spec, blanks)
+    batches = keras_engine(split_at_features(build_classifier(base, 2))[0], spec).compute(blanks)
     next(batches)
     started = time.perf_counter()
     rest = sum(len(batch) for batch, _ in batches)

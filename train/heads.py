@@ -1,0 +1,344 @@
+"""Solves the head of a frozen backbone: a few candidates, and the one that does best on pictures it was not fitted on.
+
+Every candidate is fitted once for each fold, to the pictures of the others. Of the candidates that are right as often
+as the best one, but for what chance would make of it, the one of least log-loss is taken. Out of the same scores comes
+the honest accuracy: the pictures of a fold are answered by the candidate that the other folds chose.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
+
+from edge.errors import UserError
+from edge.model.head import NEVER, Head
+from train.dataset import Picture
+
+FITS = "auto", "lda", "logistic", "adam"
+_FEW = 1000  # pictures: below, each head of ten folds is nearer to the finished one than that of five
+_WORK = 1.5e12  # multiplications that the logistic candidates may take in all: ten to thirty seconds
+_ITERATIONS = 60
+_TEMPERATURES = np.geomspace(0.1, 100, 32)  # tried on every candidate
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of head, "lda" or "logistic", and its strength.
+
+    Attributes:
+        strength: of LDA, how far the covariance is drawn to its diagonal; of logistic regression, half of what a unit
+            of the squared weights costs, where the loss is a mean over the pictures and the features have unit
+            variance within the labels.
+    """
+
+    kind: str
+    strength: float
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.strength:g}"
+
+
+# The strong ones first: each fit of the logistic kind starts where the one before it ended.
+CANDIDATES = (
+    *(Candidate("lda", share) for share in (0.9, 0.6, 0.3, 0.1)),
+    *(Candidate("logistic", strength) for strength in (0.1, 0.01)),
+)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solved head and how it was found.
+
+    Attributes:
+        head: fitted to all pictures; its scores are as certain as pictures held out say.
+        candidate: what was chosen.
+        accuracy, loss: of each candidate, on pictures that it was not fitted on.
+        held_out: logits (pictures, labels) of heads that were neither fitted on the picture nor chosen by it.
+        left_out: kinds that were not tried, with the reason.
+    """
+
+    head: Head
+    candidate: Candidate
+    accuracy: dict[Candidate, float]
+    loss: dict[Candidate, float]
+    held_out: np.ndarray
+    left_out: dict[str, str]
+
+
+def folds(pictures: Sequence[Picture], seed: int = 0, count: int | None = None) -> np.ndarray:
+    """The fold of each picture, int (pictures,): as many of each label in all, and no group in two.
+
+    It depends on the contents, labels and groups of the pictures and on the seed, and on nothing else.
+
+    Args:
+        count: of folds; ten for few pictures, else five, by default.
+    """
+    count = count or (10 if len(pictures) < _FEW else 5)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, picture in enumerate(pictures):
+        groups[picture.group or picture.digest].append(place)
+    order = sorted(groups, key=lambda group: hashlib.sha256(f"{seed} {group}".encode()).digest())
+    order.sort(key=lambda group: -len(groups[group]))  # the large ones first: the small ones then even it out
+    found = np.empty(len(pictures), np.int64)
+    of_label: dict[int, np.ndarray] = defaultdict(lambda: np.zeros(count, np.int64))
+    in_all = np.zeros(count, np.int64)
+    for group in order:
+        label = pictures[groups[group][0]].label
+        fold = int(np.lexsort((in_all, of_label[label]))[0])
+        found[groups[group]] = fold
+        of_label[label][fold] += len(groups[group])
+        in_all[fold] += len(groups[group])
+    return found
+
+
+def solve(
+    features: np.ndarray,
+    labels: np.ndarray,
+    count: int,
+    fold: np.ndarray,
+    fit: str = "auto",
+    balance: bool = False,
+    views: Sequence[np.ndarray] = (),
+) -> Solution:
+    """Choose a head by cross-validation, and fit it to all pictures.
+
+    Args:
+        features: float32 (pictures, features), finite.
+        labels: int (pictures,), 0 to `count` - 1.
+        fold: int (pictures,), of `folds`.
+        fit: "auto" tries all candidates, "lda" and "logistic" those of one kind.
+        balance: each label counts the same, however many pictures it has.
+        views: more features of the same pictures, each like `features`: fitted on, but not asked.
+
+    Raises:
+        UserError: if there are features that are no numbers.
+    """
+    space = _Space(features, labels, count, views, balance)
+    candidates = [each for each in CANDIDATES if fit in ("auto", each.kind)]
+    used = np.unique(fold)
+    left_out = {}
+    tries = (len(used) + 1) * sum(each.kind == "logistic" for each in candidates) * _ITERATIONS
+    work = 2 * space.rows.size * count * tries
+    if fit == "auto" and work > _WORK:
+        left_out["logistic"] = f"some {work / 1e12:.0f} million million multiplications; --fit logistic does it"
+        candidates = [each for each in candidates if each.kind == "lda"]
+    logits = {each: np.empty((len(labels), count), np.float32) for each in candidates}
+    for number in used:
+        own = fold == number
+        for candidate, head in zip(candidates, space.fit(candidates, ~own), strict=True):
+            logits[candidate][own] = space.rows[: len(labels)][own] @ head.kernel + head.bias
+    weights = _weights(labels, count, balance)
+    tables = {each: _losses(logits[each], labels) for each in candidates}
+    right = {each: logits[each].argmax(axis=1) == labels for each in candidates}
+
+    def best(among: np.ndarray) -> tuple[Candidate, float]:
+        """What these pictures choose, bool (pictures,), and its temperature."""
+        chosen = _choose({each: right[each][among] for each in candidates},
+                         {each: tables[each][among] for each in candidates}, weights[among])  # fmt: skip
+        mean = weights[among] @ tables[chosen][among]
+        return chosen, float(_TEMPERATURES[mean.argmin()])
+
+    held_out = np.empty((len(labels), count))
+    for number in used:
+        own = fold == number
+        chosen, temperature = best(~own)
+        held_out[own] = logits[chosen][own] / temperature
+    chosen, temperature = best(np.ones(len(labels), bool))
+    (found,) = space.fit([chosen], np.ones(len(labels), bool))
+    head = space.back(found)
+    share = weights / weights.sum()
+    return Solution(
+        Head(head.kernel / temperature, head.bias / temperature),
+        chosen,
+        {each: float(share @ right[each]) for each in candidates},
+        {each: float((share @ tables[each]).min()) for each in candidates},
+        held_out,
+        left_out,
+    )
+
+
+def _choose(right: dict[Candidate, np.ndarray], losses: dict[Candidate, np.ndarray], weights: np.ndarray) -> Candidate:
+    """The least loss at its best temperature among those that are right as often as the best one, within one standard
+    error of the difference: picture by picture, as both answer the same ones."""
+    best = max(right, key=lambda each: weights @ right[each])
+    good = []
+    for each, answers in right.items():
+        difference = weights * (right[best].astype(float) - answers)
+        if difference.sum() <= np.sqrt(np.square(difference).sum()):
+            good.append(each)
+    return min(good, key=lambda each: (weights @ losses[each]).min())
+
+
+def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The log-loss of each picture at each temperature, float64 (pictures, temperatures).
+
+    The target is not quite certain, as Platt ("Probabilistic outputs for support vector machines", 1999) has it: where
+    all answers are right, there would be no best temperature otherwise.
+    """
+    doubt = 1 / (len(labels) + 2)
+    others = max(1, logits.shape[1] - 1)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own, total = shifted[np.arange(len(labels)), labels], shifted.sum(axis=1)
+    table = np.empty((len(labels), len(_TEMPERATURES)))
+    for column, temperature in enumerate(_TEMPERATURES):
+        norm = np.log(np.exp(shifted / np.float32(temperature)).sum(axis=1))
+        rest = (total - own) / temperature / others - norm
+        table[:, column] = -(1 - doubt) * (own / temperature - norm) - doubt * rest
+    return table
+
+
+def _weights(labels: np.ndarray, count: int, balance: bool) -> np.ndarray:
+    """What each picture counts, float64 (pictures,), their mean 1."""
+    if not balance:
+        return np.ones(len(labels))
+    counts = np.bincount(labels, minlength=count)
+    return (len(labels) / ((counts > 0).sum() * np.maximum(counts, 1)))[labels]
+
+
+class _Space:
+    """The features with unit variance within the labels; turned so that there are no more of them than rows.
+
+    Both kinds of head are blind to a turn: what costs is the same in every direction.
+    """
+
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, count: int, views: Sequence[np.ndarray], balance: bool
+    ) -> None:
+        self.count, self.balance, self.copies = count, balance, 1 + len(views)
+        rows = np.concatenate([features, *views]).astype(np.float32, copy=False)
+        if not np.isfinite(rows).all():
+            raise UserError(
+                f"features: expected finite numbers, found others in {int((~np.isfinite(rows)).any(axis=1).sum())} "
+                f"of {len(rows)} rows; are the weights of the backbone sound?"
+            )
+        self.labels = np.tile(labels, self.copies)
+        means = _means(rows, self.labels, count)
+        self.centre = rows.mean(axis=0)
+        variance = np.zeros(rows.shape[1])
+        for start in range(0, len(rows), 4096):
+            part = slice(start, start + 4096)
+            variance += np.square(rows[part] - means[self.labels[part]]).sum(axis=0)
+        scale = np.sqrt(variance / len(rows))
+        self.scale = np.maximum(scale, 1e-3 * scale.mean() + 1e-12).astype(np.float32)
+        rows -= self.centre
+        rows /= self.scale
+        self.turn = None
+        if len(rows) < rows.shape[1]:
+            values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+            kept = values > 1e-9 * max(values[-1], 1e-12)
+            lengths = np.sqrt(values[kept])
+            self.turn = (rows.T @ (vectors[:, kept] / lengths)).astype(np.float32)
+            rows = (vectors[:, kept] * lengths).astype(np.float32)
+        self.rows = rows
+        self.all = self._sums(np.ones(len(rows), bool))
+
+    def _sums(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Counts (labels,), totals (labels, width) and squares (width, width) of the rows that are asked for."""
+        own, labels = self.rows[rows], self.labels[rows]
+        counts = np.bincount(labels, minlength=self.count)
+        return counts, _means(own, labels, self.count) * counts[:, None], (own.T @ own).astype(np.float64)
+
+    def fit(self, candidates: Sequence[Candidate], pictures: np.ndarray) -> list[Head]:
+        """The heads of the candidates, fitted to the pictures, bool (pictures,), in this space."""
+        rows = np.tile(pictures, self.copies)
+        counts, totals, squares = self.all
+        if not pictures.all():  # what is left out is the smaller part
+            counts, totals, squares = (a - b for a, b in zip(self.all, self._sums(~rows), strict=True))
+        heads: list[Head] = []
+        start = None
+        for candidate in candidates:
+            if candidate.kind == "lda":
+                heads.append(_lda(counts, totals, squares, candidate.strength, self.balance))
+            else:
+                weights = _weights(self.labels[rows], self.count, self.balance)
+                start = solve_logistic(
+                    self.rows[rows], self.labels[rows], self.count, candidate.strength, weights, start
+                )
+                heads.append(start)
+        return heads
+
+    def back(self, head: Head) -> Head:
+        """A head of this space as one of the features themselves."""
+        kernel = head.kernel.astype(np.float64)
+        if self.turn is not None:
+            kernel = self.turn @ kernel
+        kernel = kernel / self.scale[:, None]
+        return Head(kernel, head.bias - self.centre.astype(np.float64) @ kernel)
+
+
+def _means(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """The mean of the rows of each label, float32 (labels, width)."""
+    means = np.zeros((count, rows.shape[1]), np.float32)
+    for label in np.unique(labels):
+        means[label] = rows[labels == label].mean(axis=0)
+    return means
+
+
+def _lda(counts: np.ndarray, totals: np.ndarray, squares: np.ndarray, share: float, balance: bool) -> Head:
+    """`edge.model.head.solve_lda` out of sums, whose features have unit variance within the labels."""
+    seen = counts > 0
+    means = totals / np.maximum(counts, 1)[:, None]
+    within = (squares - (means.T * counts) @ means) / counts.sum()
+    within *= 1 - share
+    within[np.diag_indices_from(within)] += share
+    kernel = cho_solve(cho_factor(within.astype(np.float32), overwrite_a=True), means.T.astype(np.float32))
+    prior = np.where(seen, 1.0 if balance else counts, 1.0)
+    bias = np.log(prior / prior[seen].sum()) - 0.5 * np.einsum("kf,fk->k", means, kernel)
+    kernel[:, ~seen] = kernel[:, seen].mean(axis=1, keepdims=True)
+    bias[~seen] = bias[seen].mean() + NEVER
+    return Head(kernel, bias)
+
+
+def solve_logistic(
+    rows: np.ndarray,
+    labels: np.ndarray,
+    count: int,
+    strength: float,
+    weights: np.ndarray | None = None,
+    start: Head | None = None,
+) -> Head:
+    """L2-regularized multinomial logistic regression, by L-BFGS.
+
+    Least mean log-loss, plus half of `strength` times the squared weights; the bias is free.
+
+    Args:
+        rows: float32 (rows, features).
+        labels: int (rows,), 0 to `count` - 1. A label without a row is never the answer.
+        weights: what each row counts, their mean 1.
+        start: where the search begins.
+    """
+    width, pictures = rows.shape[1], len(rows)
+    seen = np.bincount(labels, minlength=count) > 0
+    share = (np.ones(pictures) if weights is None else weights).astype(np.float32)[:, None] / pictures
+    places = np.arange(pictures)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        table = flat.reshape(width + 1, count)
+        kernel = table[:-1].astype(np.float32)
+        logits = rows @ kernel + table[-1].astype(np.float32)
+        logits -= logits.max(axis=1, keepdims=True)
+        own = logits[places, labels]
+        np.exp(logits, out=logits)
+        norm = logits.sum(axis=1, keepdims=True)
+        value = float((share[:, 0].astype(np.float64) * (np.log(norm[:, 0]) - own)).sum())
+        logits /= norm
+        logits[places, labels] -= 1
+        logits *= share
+        slope = np.empty_like(table)
+        slope[:-1] = rows.T @ logits
+        slope[:-1] += strength * table[:-1]
+        slope[-1] = logits.sum(axis=0)
+        return value + 0.5 * strength * float(np.square(table[:-1]).sum()), slope.ravel()
+
+    first = np.zeros((width + 1, count))
+    if start is not None:
+        first[:-1], first[-1] = start.kernel, np.where(seen, start.bias, 0)
+    options = {"maxiter": _ITERATIONS, "ftol": 1e-7, "gtol": 1e-5}
+    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(width + 1, count)
+    kernel, bias = found[:-1], found[-1]
+    bias[~seen] = bias[seen].mean() + NEVER
+    return Head(kernel.astype(np.float32), bias)

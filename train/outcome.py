@@ -1,0 +1,161 @@
+"""What a run leaves behind: its figures, in the run directory and in one sentence."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from train.augment import write_contact_sheet
+from train.dataset import Dataset
+from train.figures import Figures, figures
+from train.fit import Fit
+from train.heads import Solution
+from train.model import parameters
+from train.options import EPOCHS, Options
+from train.prepare import Prepared
+from train.progress import say
+from train.report import draw_candidates, draw_confusion, draw_curves, write_candidates, write_history
+from train.rundir import METRICS, write_json, write_run
+from train.threshold import Answers, Calibration, crossed_accuracy, in_contract
+
+# What a figure is called, in the sentence that is printed and wherever else it is shown.
+CALLED = {
+    "test": "test pictures, which chose nothing",
+    "crossfit": "pictures, each answered by a head that was not fitted on it",
+    "validation": "validation pictures, which chose the epoch: a folder test/ tells what new pictures would",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished, calibrated model and what it says of the pictures.
+
+    Attributes:
+        fit: of the epochs; without a row where there were none.
+        solution: of a solved head; None for one that was fitted in epochs.
+        opened: the layers of the backbone that were trained too.
+        scores, truth: of training, validation and test, (pictures, labels) and (pictures,).
+        crossed: scores and truth of all pictures of training and validation, each by a head that was not fitted on it;
+            None where there is no such head.
+    """
+
+    fit: Fit
+    solution: Solution | None
+    opened: list[str]
+    calibration: Calibration
+    scores: list[np.ndarray]
+    truth: list[np.ndarray]
+    crossed: Answers | None
+
+    def figures(self, labels: tuple[str, ...], own_split: bool) -> dict[str, Figures]:
+        """By name: train, validation, and crossfit and test where there are such."""
+        answers = {
+            name: (scores.argmax(axis=1), truth)
+            for name, scores, truth in zip(("train", "validation", "test"), self.scores, self.truth, strict=True)
+        }
+        if self.crossed:
+            answers["crossfit"] = self.crossed[0].argmax(axis=1), self.crossed[1]
+            if own_split:  # the finished head was fitted on these
+                answers["validation"] = tuple(each[len(self.truth[0]) :] for each in answers["crossfit"])  # type: ignore[assignment]
+        return {name: figures(*pair, labels) for name, pair in answers.items() if len(pair[1])}
+
+
+def headline(found: dict[str, Figures]) -> str:
+    """The name of the figures that are told first: of pictures that chose nothing, where there are such."""
+    return next(name for name in CALLED if name in found)
+
+
+def write_outcome(
+    options: Options, ready: Prepared, data: Dataset, outcome: Outcome, seconds: dict[str, float]
+) -> None:
+    """Write all of the run directory but the model, the metrics last, and tell the result."""
+    out, fit, calibration = options.out, outcome.fit, outcome.calibration
+    found = outcome.figures(data.labels, data.own_split)
+    first = headline(found)
+    write_run(out, in_contract(ready.spec, calibration), data)
+    if fit.history:
+        write_history(out / "history.csv", fit)
+        draw_curves(out / "curves.png", fit)
+    elif outcome.solution:
+        write_candidates(out / "history.csv", outcome.solution)
+        draw_candidates(out / "curves.png", outcome.solution)
+    title = f"{found[first].pictures} {CALLED[first]}"
+    draw_confusion(out / "confusion.png", found[first].confusion, data.labels, title)
+    if ready.augmentation:
+        write_contact_sheet(out / "augmented.png", data.train, ready.spec, ready.augmentation)
+    trainable, frozen = parameters(ready.model)
+    accuracies = {f"{name}_accuracy": found[name].accuracy if name in found else None
+                  for name in ("train", "validation", "crossfit", "test")}  # fmt: skip
+    metrics: dict[str, Any] = {
+        "backbone": options.backbone,
+        "labels": list(data.labels),
+        "images": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
+        "skipped": len(data.skipped),
+        **accuracies,
+        "headline": first,
+        "interval": list(found[first].interval),
+        "figures": {name: each.to_json() for name, each in found.items()},
+        "calibration": _calibration(options, outcome),
+        "taps": list(ready.taps),
+        "head": _head(outcome.solution) if outcome.solution else {"kind": "adam"},
+        "epochs": len(fit.history),
+        "best_epoch": fit.best_epoch,
+        "parameters": {"trainable": trainable, "frozen": frozen},
+        "recipe": {name: getattr(options, name) for name in (*EPOCHS, "balance", "seed")} if fit.history else None,
+        "augment": {"views": options.augment, **asdict(ready.augmentation)} if ready.augmentation else None,
+        "unfrozen": outcome.opened,
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+    }
+    write_json(out / METRICS, metrics)
+    _tell(options, outcome, found, metrics)
+
+
+def _calibration(options: Options, outcome: Outcome) -> dict[str, Any]:
+    """What was fitted to the scores and, where there was a shift, what the validation accuracy is without it."""
+    calibration = outcome.calibration
+    told: dict[str, Any] = {
+        "temperature": calibration.temperature,
+        "threshold": calibration.threshold,
+        "false_reject": calibration.false_reject,
+        "false_accept": calibration.false_accept,
+        "shift": list(calibration.shift),
+    }
+    if any(calibration.shift):
+        before = [(calibration.undo(each), truth) for each, truth in zip(outcome.scores, outcome.truth, strict=True)]
+        told["validation_accuracy_before"] = float((before[1][0].argmax(axis=1) == before[1][1]).mean())
+        told["validation_accuracy_crossed"] = crossed_accuracy(before[1], before[0], options.balance)
+    return told
+
+
+def _head(solution: Solution) -> dict[str, Any]:
+    """How a head was solved."""
+    tried = {
+        str(each): {"accuracy": solution.accuracy[each], "loss": solution.loss[each]} for each in solution.accuracy
+    }
+    return {**asdict(solution.candidate), "tried": tried, "left_out": solution.left_out}
+
+
+def _tell(options: Options, outcome: Outcome, found: dict[str, Figures], metrics: dict[str, Any]) -> None:
+    fit, calibration = outcome.fit, metrics["calibration"]
+    if outcome.solution:
+        say(f"head: {outcome.solution.candidate}, the best of {len(outcome.solution.accuracy)} on pictures held out")
+    if fit.history:
+        kept = f"kept: epoch {fit.best_epoch} of {len(fit.history)}"
+        if fit.reached:
+            kept += f", stopped at {fit.history[fit.best_epoch - 1]['accuracy']:.2%} training accuracy"
+        if fit.interrupted:
+            kept += ", stopped by Ctrl-C; the same command continues"
+        say(kept)
+    if any(calibration["shift"]):
+        say(
+            f"calibration: {metrics['labels'][int(np.argmin(calibration['shift']))]} was said too often, and is no "
+            f"more; the validation accuracy was {calibration['validation_accuracy_before']:.2%} without that, and is "
+            f"{calibration['validation_accuracy_crossed']:.2%} on pictures that had no say in it (5 folds)"
+        )
+    first = metrics["headline"]
+    others = ", ".join(f"{each.accuracy:.2%} {name}" for name, each in found.items() if name != first)
+    say(
+        f"accuracy: {found[first]} on {found[first].pictures} {CALLED[first]}; {others}; "
+        f"{metrics['seconds']['total']:.0f} s; see {options.out}/confusion.png"
+    )
+    say(f"next: python -m convert {options.out}")
