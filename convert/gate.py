@@ -18,7 +18,7 @@ from convert.job import Job, augmentation_of
 from convert.load import load_model, one_line
 from convert.own import as_probabilities, check_outputs, own_run
 from convert.parity import device_runtimes, prove
-from convert.proof import Proof, proof_of
+from convert.proof import Proof, Sample, proof_of
 from convert.report import provenance, write_report
 from convert.sanity import complaint
 from convert.schemes import BASELINE, SCHEMES
@@ -28,6 +28,7 @@ from convert.tune import refusal
 from edge.errors import UserError
 from edge.files import whole
 from train.dataset import Picture
+from train.heads import Candidate
 from train.keras import keras
 from train.progress import waiting
 from train.rundir import MODEL, Run, write_json
@@ -40,10 +41,10 @@ FIRST = 0.8  # of ALPHA is for the first row; the rest is for the others togethe
 
 @dataclass
 class Tried:
-    """What became of the schemes so far: rows of the report, scores (pictures, labels), and why some were left out."""
+    """What became of the schemes so far: rows of the report, scores with their pictures, and why some are left out."""
 
     variants: list[dict[str, Any]] = field(default_factory=list)
-    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    answers: dict[str, tuple[Sample, np.ndarray]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     def quantized(self) -> list[dict[str, Any]]:
@@ -69,8 +70,9 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     run = replace(run, spec=spec)
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
     calibration = choose_pictures(never_held_out(source, run), options.calibration)
-    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run))
-    proof = proof_of(job.model, run)
+    proof = proof_of(model, run)
+    answer = proof.answer if proof.every else None
+    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run), answer)
     runtimes = device_runtimes()[: None if options.runtimes == "all" else 1]
     if told := complaint(proof.held_out, run, model, own):
         print(f"{path}: {told}", file=sys.stderr)
@@ -108,7 +110,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
         "confidence": CONFIDENCE,
         "rules": RULES,
         "calibration_pictures": len(calibration),
-        **(explain(job, proof.held_out) if options.explain and "int8" in tried.scores else UNEXPLAINED),
+        **(explain(job, proof.held_out) if options.explain and "int8" in tried.answers else UNEXPLAINED),
         "prefer": options.prefer,
         "device_latency_ms": bench,
         "chosen": chosen["scheme"],
@@ -116,7 +118,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     }
     with waiting("writing the report"):
         write_json(folder / "report.json", report)
-        write_report(folder / "report.html", report, run, proof.sample, tried.scores)
+        write_report(folder / "report.html", report, run, tried.answers)
     print_table(variants, chosen["scheme"], bench)
     print(f"proof: {proof}")
     print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}; see {folder / 'report.html'}")
@@ -218,7 +220,9 @@ def make(job: Job, schemes: Sequence[str], folder: Path, proof: Proof, runtimes:
                 data, notes = export(job, scheme)
             with whole(path) as part:
                 part.write_bytes(data)
-            figures, tried.scores[scheme] = prove(path, proof, runtimes)
+            own = Candidate(**notes["head"]) if "head" in notes else None
+            figures, sample, scores = prove(path, proof, runtimes, own, bool(SCHEMES[scheme].training))
+            tried.answers[scheme] = sample, scores
         except Exception as error:  # whatever a converter or a runtime throws concerns this scheme alone
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             tried.skipped[scheme] = f"{kind}{one_line(error)}"

@@ -7,15 +7,12 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from convert.export import converted, free_memory
 from convert.job import Job
 from convert.proof import Sample
+from convert.quantize import quantize
 from convert.run import scores
-from convert.schemes import SCHEMES
-from convert.selective import DEBUGGED, noise
+from convert.selective import WATCHED, noise
 from convert.stats import compare
-from edge.quiet import quiet
-from train.keras import lite_converter, tf
 
 STORED = {
     schema.TensorType.FLOAT32: np.float32,
@@ -32,8 +29,8 @@ KEPT = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_ch
 def explain(job: Job, sample: Sample) -> dict[str, Any]:
     """The noise by layer and the sweep over the number of calibration pictures, for the report."""
     return {
-        "noise": noise_by_layer(job),
-        "noise_pictures": DEBUGGED,
+        "noise": [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(job)],
+        "noise_pictures": WATCHED,
         "calibration_sweep": calibration_sweep(job, sample),
     }
 
@@ -43,21 +40,10 @@ def calibration_sweep(job: Job, sample: Sample) -> list[dict[str, Any]]:
     rows = []
     for count in sorted({*(few for few in SWEEP if few < len(job.calibration)), len(job.calibration)}):
         fewer = replace(job, calibration=job.calibration[:count])
-        graph = converted(job.model, SCHEMES["int8"].configure, fewer.samples)
+        graph = quantize(job.graph, "int8", job.spec, fewer.seen)
         found = compare(sample.reference, scores(graph, sample.pictures, job.spec), sample.truth, sample.labels)
         rows.append({"pictures": count, **{name: found[name] for name in KEPT}})
     return rows
-
-
-def noise_by_layer(job: Job) -> list[dict[str, Any]]:
-    """The noise that int8 adds to each tensor, as a share of its signal, averaged over its channels; worst first."""
-    free_memory()
-    few = replace(job, calibration=job.calibration[:DEBUGGED])
-    converter = lite_converter(job.model)
-    SCHEMES["selective-int8"].configure(converter, few.samples)
-    with quiet():
-        debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=few.samples)
-    return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(debugger.quant_model, few)]
 
 
 def constants(graph: bytes) -> list[tuple[str, str, list[np.ndarray]]]:

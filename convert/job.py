@@ -1,11 +1,14 @@
 """What all schemes work on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from convert.calibrate import samples
+from convert.calibrate import Seen, observe, samples
+from convert.graph import Graph
+from convert.lower import converted
 from edge.model.contract import ModelSpec
 from train.augment import Augmentation
 from train.dataset import Picture
@@ -27,6 +30,8 @@ class Job:
         calibration: those of them (or frames of the real camera) that show the range of every activation.
         tolerance: the drop that is allowed, in percentage points.
         augmentation: that of the run, for training-time schemes.
+        answer: scores (pictures, labels) that the features of a graph give to training pictures by heads that never saw
+            them; None where there are no such heads.
     """
 
     model: keras.Model
@@ -35,6 +40,19 @@ class Job:
     calibration: Sequence[Picture]
     tolerance: float
     augmentation: Augmentation = MIRROR
+    answer: Callable[[bytes, Sequence[Picture]], np.ndarray] | None = None
+
+    @cached_property
+    def graph(self) -> bytes:
+        """The float graph, each of whose tensors has a name of its own."""
+        graph = Graph(converted(self.model))
+        graph.name_apart()
+        return graph.pack()
+
+    @cached_property
+    def seen(self) -> dict[str, Seen]:
+        """What the calibration pictures showed of its tensors."""
+        return observe(Graph(self.graph), (tensor for (tensor,) in self.samples()))
 
     def samples(self) -> Iterator[list[np.ndarray]]:
         return samples(self.calibration, self.spec)

@@ -14,12 +14,14 @@ import numpy as np
 
 from convert.proof import Proof, Sample
 from convert.stats import compare
+from edge.model.contract import read_model
 from edge.model.interpreter import RUNTIMES
 from train.dataset import Picture
+from train.heads import Candidate
 from train.progress import progress, waiting
 
 THREADS = os.cpu_count() or 1
-SAME = 0.995  # of the held-out pictures get the same label in another runtime
+SAME = 0.995  # of the held-out pictures get the label that the features and the head, or another runtime, give
 
 
 def device_runtimes() -> list[str]:
@@ -28,32 +30,62 @@ def device_runtimes() -> list[str]:
     return [name for name in found if name != "tensorflow"] or found
 
 
-def prove(model: Path, proof: Proof, runtimes: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
-    """All that is measured of a `.tflite` file but the verdict, as JSON values, and its scores (pictures, labels).
+def prove(
+    model: Path, proof: Proof, runtimes: Sequence[str], own: Candidate | None = None, learned: bool = False
+) -> tuple[dict[str, Any], Sample, np.ndarray]:
+    """All that is measured of a `.tflite` file but the verdict, as JSON values; the pictures that it was measured on,
+    and its scores of them (pictures, labels).
 
-    The figures are those of the first runtime. Another one is "ok" if it answers the held-out pictures as that one
-    does, but for the share that `SAME` allows.
+    The first runtime runs the finished file on what is held out. Where all pictures count, the figures are those of its
+    features, out of fold, and the file must give the labels of its features and its head. Another runtime is "ok" if
+    it answers as the first one does. Both but for the share that `SAME` allows, or one picture.
+
+    Args:
+        own: how the head of the file was solved on its own features, if it was.
+        learned: more than the head learned from the training pictures.
 
     Raises:
-        RuntimeError: if the first runtime does not run it.
+        RuntimeError: if the first runtime does not run it, or it does not answer as its features and its head.
     """
-    sample = proof.held_out
+    held_out = proof.held_out
+
+    def answer(name: str) -> np.ndarray | str:
+        return scores(model, held_out.pictures, name)
+
     with ThreadPoolExecutor(len(runtimes)) as pool:
-        answers = dict(
-            zip(runtimes, pool.map(lambda name: scores(model, sample.pictures, name), runtimes), strict=True)
-        )
+        answers = dict(zip(runtimes, pool.map(answer, runtimes), strict=True))
     main, *_ = runtimes
     found = answers[main]
     if isinstance(found, str):
         raise RuntimeError(f"{main}: {found}")
-    variant = compare(sample.reference, found, sample.truth, sample.labels) | {"flips": flips(sample, found)}
-    variant |= speed(model, sample.pictures[0], main)
+    sample, measured, told = held_out, found, {}
+    if proof.every and not learned:
+        sample, measured, labels = proof.out_of_fold(read_model(model).graph, own)
+        told["file_agreement"] = agreement(labels, found)
+        if not same(labels, found):
+            share = told["file_agreement"]
+            raise RuntimeError(f"the file gives the labels of its features and its head on only {share:.1%}")
+    variant = compare(sample.reference, measured, sample.truth, sample.labels) | told
+    variant["proved_on"] = sample.how
+    variant["flips"] = flips(sample, measured)
+    variant |= speed(model, held_out.pictures[0], main)
     variant["runtimes"] = {}
     for name, result in answers.items():
-        same = 0.0 if isinstance(result, str) else float((result.argmax(axis=1) == found.argmax(axis=1)).mean())
-        told = result if isinstance(result, str) else f"runs, but gives the labels of {main} on only {same:.1%}"
-        variant["runtimes"][name] = "ok" if same >= SAME else told
-    return variant, found
+        if isinstance(result, str) or same(found.argmax(axis=1), result):
+            variant["runtimes"][name] = result if isinstance(result, str) else "ok"
+        else:
+            share = agreement(found.argmax(axis=1), result)
+            variant["runtimes"][name] = f"runs, but gives the labels of {main} on only {share:.1%}"
+    return variant, sample, measured
+
+
+def agreement(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The share of pictures to which scores (pictures, labels) give these labels (pictures,)."""
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
+def same(labels: np.ndarray, scores: np.ndarray) -> bool:
+    return (1 - agreement(labels, scores)) * len(labels) <= max(1.0, (1 - SAME) * len(labels)) + 1e-9
 
 
 def flips(sample: Sample, scores: np.ndarray) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from convert.proof import Sample
 from convert.stats import ALPHA, simulations
 from edge.board import describe
 from train.dataset import Picture
+from train.figures import confusion_matrix
 from train.page import (
     BLUE,
     GREEN,
@@ -81,15 +82,14 @@ def answer(report: dict[str, Any]) -> str:
     return f"No: {losses} points on {pictures} pictures, where {tolerance} are allowed"
 
 
-def write_report(path: Path, report: dict[str, Any], run: Run, sample: Sample, scores: dict[str, np.ndarray]) -> None:
+def write_report(path: Path, report: dict[str, Any], run: Run, answers: dict[str, tuple[Sample, np.ndarray]]) -> None:
     """Write the page.
 
     Args:
         report: the values of `report.json`.
-        sample: the pictures of the proof, and what the Keras model says of them.
-        scores: (pictures, labels) of each scheme.
+        answers: of each scheme the pictures that it was proved on, and its scores of them (pictures, labels).
     """
-    variants, labels = report["variants"], run.spec.labels
+    variants = report["variants"]
     chosen = next(row for row in variants if row["scheme"] == report["chosen"])
     quantized = [row for row in variants if row["scheme"] != "float32"]
     pictures = {flip["picture"] for row in variants for flip in row["flips"][:SHOWN]}
@@ -109,9 +109,9 @@ def write_report(path: Path, report: dict[str, Any], run: Run, sample: Sample, s
             _against(report, "size, MB", lambda row: row["bytes"] / 1e6),
             _against(report, "one inference, ms (median)", lambda row: max(0.01, row["latency_ms"]["p50"])),
         ],
-        confusions={row["scheme"]: _confusion(report, row, labels) for row in quantized},
-        scatter={row["scheme"]: _scatter(row["scheme"], sample.reference, scores[row["scheme"]]) for row in quantized},
-        recalls={row["scheme"]: _recalls(report, row, sample) for row in quantized},
+        confusions={row["scheme"]: _confusion(row["scheme"], *answers[row["scheme"]]) for row in quantized},
+        scatter={row["scheme"]: _scatter(row["scheme"], *answers[row["scheme"]]) for row in quantized},
+        recalls={row["scheme"]: _recalls(*answers[row["scheme"]]) for row in quantized},
         rows=ROWS,
         noise=chart_bars([(row["layer"], row["noise"]) for row in report["noise"][:LAYERS]], "error / signal"),
         sizes=chart_bars([(row["layer"], row["bytes"] / 1e3) for row in chosen["layers"][:LAYERS]], "kB"),
@@ -135,18 +135,20 @@ def _against(report: dict[str, Any], name: str, value: Callable[[dict[str, Any]]
     return chart_points(points, name, "accuracy, %", [(reference, "Keras"), (allowed, "tolerance")])
 
 
-def _confusion(report: dict[str, Any], row: dict[str, Any], labels: tuple[str, ...]) -> str:
+def _confusion(scheme: str, sample: Sample, scores: np.ndarray) -> str:
+    labels, truth = sample.labels, sample.truth
     if len(labels) > NAMED:
         return ""
-    tables = [("Keras", report["reference"]["confusion"]), (row["scheme"], row["confusion"])]
-    return chart_confusion([(title, np.array(counts)) for title, counts in tables], labels)
+    said = [("Keras", sample.reference), (scheme, scores)]
+    tables = [(title, confusion_matrix(truth, each.argmax(axis=1), len(labels))) for title, each in said]
+    return chart_confusion(tables, labels)
 
 
-def _scatter(scheme: str, reference: np.ndarray, scores: np.ndarray) -> str:
+def _scatter(scheme: str, sample: Sample, scores: np.ndarray) -> str:
     """The score of the Keras model's label in both models."""
-    changed = reference.argmax(axis=1) != scores.argmax(axis=1)
-    best = reference.argmax(axis=1)[:, None]
-    before, after = (np.take_along_axis(values, best, axis=1)[:, 0] for values in (reference, scores))
+    best = sample.reference.argmax(axis=1)
+    changed = best != scores.argmax(axis=1)
+    before, after = (np.take_along_axis(values, best[:, None], axis=1)[:, 0] for values in (sample.reference, scores))
     figure, axis = drawing(4.2, 3.8)
     axis.plot([0, 1], [0, 1], color=SOFT, linewidth=1)
     axis.scatter(before[~changed], after[~changed], s=10, color=BLUE, alpha=0.5, label="same label", rasterized=True)
@@ -157,13 +159,13 @@ def _scatter(scheme: str, reference: np.ndarray, scores: np.ndarray) -> str:
     return svg(figure, f"Scores of {scheme} against those of the Keras model")
 
 
-def _recalls(report: dict[str, Any], row: dict[str, Any], sample: Sample) -> list[dict[str, Any]]:
+def _recalls(sample: Sample, scores: np.ndarray) -> list[dict[str, Any]]:
     """A row a label, the greatest losses first."""
-    counts = np.bincount(sample.truth, minlength=len(sample.labels))
-    before = report["reference"]["recall"]
-    table = [
-        {"label": label, "pictures": int(count), "before": before[label], "after": row["recall"][label]}
-        for label, count in zip(sample.labels, counts, strict=True)
-        if label in row["recall"]
-    ]
+    truth, before, after = sample.truth, sample.reference.argmax(axis=1), scores.argmax(axis=1)
+    table = []
+    for number, label in enumerate(sample.labels):
+        own = truth == number
+        if own.any():
+            shares = {"before": float((before[own] == number).mean()), "after": float((after[own] == number).mean())}
+            table.append({"label": label, "pictures": int(own.sum()), **shares})
     return sorted(table, key=lambda each: each["after"] - each["before"])

@@ -167,7 +167,18 @@ def test_every_format_is_converted_and_proved(name: str, photos: Path, tmp_path:
     FORMATS[name](tmp_path / name)
     spec = photos.parent / "spec.json"
     job = run_here(
-        "convert", tmp_path / name, "--data", photos, "--spec", spec, "--out", tmp_path / "run", "--tolerance", 10, "--scheme", "int8"
+        "convert",
+        tmp_path / name,
+        "--data",
+        photos,
+        "--spec",
+        spec,
+        "--out",
+        tmp_path / "run",
+        "--tolerance",
+        10,
+        "--scheme",
+        "int8",
     )
     assert job.returncode == 0, job.stdout + job.stderr
     report = json.loads((tmp_path / "run" / "export" / "report.json").read_text())

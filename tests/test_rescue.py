@@ -74,7 +74,7 @@ def test_int8_alone_fails(loud: tuple[Path, Path], photos: Path, tmp_path: Path)
     job, report = convert(loud[0], photos, loud[1], tmp_path, "--scheme", "int8")
     assert job.returncode == 1, job.stdout + job.stderr
     assert "--scheme selective-int8" in job.stderr
-    assert "<h1 class=\"fail\">No: int8 loses" in (tmp_path / "export" / "report.html").read_text()
+    assert '<h1 class="fail">No: int8 loses' in (tmp_path / "export" / "report.html").read_text()
     assert report["chosen"] == "float32"
     assert {row["scheme"]: row["verdict"] for row in report["variants"]} == {"float32": "pass", "int8": "fail"}
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import run_here
 from sklearn.metrics import confusion_matrix as sklearn_confusion
-from train.figures import confusion_matrix
 
 from edge.model.contract import ModelSpec
 from edge.model.preprocess import prepare
+from train.figures import confusion_matrix
 from train.keras import keras, tf
 from train.rundir import read_run
 
