@@ -11,7 +11,6 @@ SCHEME   ?=
 # Pictures for the self-test of a bundle; empty: of the run that MODEL lies in. WHEELS=1: install without a network.
 PICTURES ?=
 WHEELS   ?=
-BUNDLE   := dist/frostlite-$(basename $(notdir $(MODEL))).tar.gz
 ON_PI    := "$${FROSTLITE_HOME:-$$HOME/frostlite}/frostlite"
 WITH_SYSTEMD := [ -d /run/systemd/system ] || { echo "no systemd runs there, so there is no service" >&2; exit 2; };
 WEIGHTS  ?= imagenet
@@ -22,6 +21,9 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3.13
 OPENCV ?= $(if $(DISPLAY)$(WAYLAND_DISPLAY),$(if $(shell ldconfig -p 2>/dev/null | grep libGL.so.1),desktop,headless),headless)
 PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
+
+# Recipes read these as "$$PI": what is in them is no command.
+export PI MODEL PICTURES
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo train exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
@@ -79,23 +81,23 @@ bench: .venv/setup ## time the model on this machine: stages, threads, cold star
 	@$(PY) -m edge bench $(MODEL)
 
 bundle: .venv/setup ## pack MODEL with all that a Raspberry Pi needs (WHEELS=1: for one without a network)
-	@$(PY) -m convert.bundle $(MODEL) $(if $(PICTURES),--pictures $(PICTURES)) $(if $(filter-out 0,$(WHEELS)),--wheels)
+	@$(PY) -m convert.bundle "$$MODEL" $(if $(PICTURES),--pictures "$$PICTURES") $(if $(filter-out 0,$(WHEELS)),--wheels)
 
 deploy: .venv/setup pi-named bundle ## PI=user@host: install MODEL there as a service, or update it
-	@edge/pi/deploy.sh $(PI) $(BUNDLE)
+	@name=$$(basename -- "$$MODEL") && edge/pi/deploy.sh "$$PI" "dist/frostlite-$${name%.*}.tar.gz"
 
 pi-named:
-	@test -n "$(PI)" || { echo "expected PI=user@host" >&2; exit 2; }
+	@case "$$PI" in "" | -*) echo "error: PI: expected user@host, found '$$PI'" >&2; exit 2 ;; esac
 
 pi-status: pi-named ## PI=user@host: what runs there
-	@ssh $(PI) '$(ON_PI) selftest; $(WITH_SYSTEMD) systemctl status --no-pager frostlite'
+	@ssh -- "$$PI" '$(ON_PI) selftest; $(WITH_SYSTEMD) systemctl status --no-pager frostlite'
 
 pi-logs: pi-named ## PI=user@host: what the service says, live
-	@ssh $(PI) '$(WITH_SYSTEMD) journalctl -u frostlite -n 50 -f'
+	@ssh -- "$$PI" '$(WITH_SYSTEMD) journalctl -u frostlite -n 50 -f'
 
 pi-bench: .venv/setup pi-named ## PI=user@host: time the model there; the figures and a picture of them come home
 	@mkdir -p dist
-	@ssh $(PI) '$(ON_PI) bench --json' > dist/.pi-bench.json && mv dist/.pi-bench.json dist/pi-bench.json
+	@ssh -- "$$PI" '$(ON_PI) bench --json' > dist/.pi-bench.json && mv dist/.pi-bench.json dist/pi-bench.json
 	@$(PY) -m convert.bench_chart dist/pi-bench.json dist/pi-bench.png
 
 test: .venv/dev ## run the tests

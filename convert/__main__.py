@@ -4,6 +4,7 @@
     python -m convert runs/photos --scheme int8 float16 --tolerance 0.5
     python -m convert runs/photos --scheme all --prefer size
     python -m convert mine.keras --data photos --spec spec.json --out runs/mine
+    python -m convert converted_keras.zip --data photos      # as Teachable Machine hands it out
 
 Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, `report.html` and `report.json`. Without --scheme
 that is int8, and where it does not pass, float16 and dynamic, then selective-int8. It ends with
@@ -58,14 +59,16 @@ def parse_arguments() -> argparse.Namespace:
         help="of those installed, which to prove in; default: first",
     )
     parser.add_argument("--explain", action="store_true", help="also: noise by layer, and what calibration does")
-    own = parser.add_argument_group("a model that was trained elsewhere (.keras, .h5 or a SavedModel)")
+    own = parser.add_argument_group(
+        "a model that was trained elsewhere (.keras, .h5, a SavedModel; of a Teachable Machine zip --data does)"
+    )
     own.add_argument("--data", metavar="DIR", type=Path, help="its photos, as for `python -m train`")
     own.add_argument("--spec", metavar="FILE", type=Path, help="JSON: labels, size, mean, std, as spec.json of a run")
     own.add_argument("--out", metavar="DIR", type=Path, help="where export/ goes")
     options = parser.parse_args()
     given = [value is not None for value in (options.data, options.spec, options.out)]
     archive = options.run.suffix.lower() == ".zip" and options.data  # it says what a contract says
-    if any(given) and not all(given) and not archive:
+    if (any(given) or options.run.is_file()) and not all(given) and not archive:
         parser.error("a model that was trained elsewhere takes all of --data, --spec and --out")
     return options
 

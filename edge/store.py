@@ -34,7 +34,8 @@ class SaveFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._counts: dict[str, int] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the counts
+        self._naming = threading.Lock()  # held until a name is taken: two viewers save in the same millisecond
 
     def counts(self) -> dict[str, int]:
         """Label to the number of its pictures; those that were there before count too."""
@@ -58,9 +59,11 @@ class SaveFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             if nearly_full(self.root) and not even_if_full:
                 raise UserError(f"{self.root}: the disk is nearly full: nothing is saved")
-            path = unused(self.root / label / f"{datetime.now().strftime('%Y%m%d-%H%M%S-%f')[:-3]}{mark}.jpg")
-            with whole(path) as part:
-                part.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes())
+            jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+            with self._naming:
+                path = unused(self.root / label / f"{datetime.now().strftime('%Y%m%d-%H%M%S-%f')[:-3]}{mark}.jpg")
+                with whole(path) as part:
+                    part.write_bytes(jpeg)
         except OSError as error:
             raise UserError(f"{self.root}: cannot save there: {error.strerror}") from error
         with self._lock:

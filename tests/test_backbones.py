@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,26 @@ def test_each_is_built_trained_one_step_saved_and_loaded(name: str, tmp_path: Pa
     again = keras.models.load_model(tmp_path / "model.keras", compile=False)
     assert np.allclose(again(images, training=False), model(images, training=False), atol=1e-5)
     assert not any(isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)) for layer in model.layers)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=[pytest.mark.slow, skip_slow]) for name in BACKBONES]
+)
+def test_the_taps_are_the_last_layers_before_the_map_shrinks_or_widens(name: str) -> None:
+    """Found in the graph: a block ends there, and the next one has another shape; none such lies between the last tap
+    and the blocks of the top."""
+    base, entry = build_backbone(name, "none", 128)
+    ends = [layer for layer in base.layers if layer.name in cut_points(base)]
+    changes = [
+        before.name
+        for before, after in pairwise(ends)
+        if before.output.shape[1] > after.output.shape[1] or before.output.shape[3] < after.output.shape[3]
+    ]
+    assert len(entry.taps) == 3
+    assert set(entry.taps) <= set(changes)
+    assert sorted(entry.taps, key=changes.index) == list(entry.taps)
+    shapes = [tuple(base.get_layer(tap).output.shape) for tap in entry.taps]
+    assert len({*shapes, tuple(base.output.shape)}) == 4
 
 
 def picture(side: int) -> np.ndarray:

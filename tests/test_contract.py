@@ -102,6 +102,28 @@ def test_values_out_of_range_are_refused(values: dict, message: str) -> None:
         replace(SPEC, **values)
 
 
+@pytest.mark.parametrize(
+    ("label", "fits"),
+    [
+        ("👨\u200d👩\u200d👧", True),  # joined by U+200D
+        ("\u0645\u06cc\u200c\u062e\u0648\u0631\u0645", True),  # Persian, with U+200C
+        ("❤\ufe0f", True),
+        ("Weiße\u00a0Maus", True),  # a space that does not break
+        ("a\nb", False),
+        ("a\u2028b", False),  # ends a line in some programs
+        ("a\x1b[31mb", False),  # colours a terminal
+        ("a\u202eb", False),  # turns what follows around
+        ("\u00a0", False),  # nothing to see
+    ],
+)
+def test_which_names_a_label_may_have(label: str, fits: bool) -> None:
+    if fits:
+        assert ModelSpec.from_json(replace(SPEC, labels=(label, "b")).to_json()).labels[0] == label
+    else:
+        with pytest.raises(ValueError, match="printable names"):
+            replace(SPEC, labels=(label, "b"))
+
+
 def flip(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 

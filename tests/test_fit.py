@@ -14,14 +14,24 @@ from conftest import ROOT, run_module
 
 from edge.errors import UserError
 from edge.model.contract import ModelSpec
+from edge.model.head import Head, softmax
 from train.augment import Augmentation
 from train.backbones import build_backbone
 from train.checkpoint import Checkpoint
 from train.dataset import Dataset, load_dataset
 from train.features import Features
-from train.fit import Fit, Recipe, _batches, fit_stage, scores
+from train.fit import Fit, Recipe, _batches, as_scores, fit_stage, scores
 from train.keras import keras, layers
-from train.model import build_classifier, parameters, split_at_features, unfreeze
+from train.model import (
+    build_classifier,
+    logit_layers,
+    parameters,
+    parts,
+    read_head,
+    split_at_features,
+    unfreeze,
+    write_head,
+)
 from train.source import FeatureSource, PictureSource
 
 
@@ -64,18 +74,21 @@ def test_exactly_the_unfrozen_layers_change(pictures: Dataset) -> None:
     assert changed() == {"logits"}  # all of the backbone is bit-identical, BatchNormalization too
     opened = unfreeze(model, "block_15_expand")
     assert opened[0] == "block_15_expand"
-    assert not any("BN" in name for name in opened)
+    assert "block_15_expand_BN" in opened
+    statistics = {weight.name: weight.numpy() for weight in model.weights if "moving" in weight.name}
     trainable, frozen = parameters(model)
     assert trainable + frozen == model.count_params()
     fit_stage(model, train, validation, Recipe(epochs=1, stop_at_train_accuracy=0.0), fit, number=1)  # keeps that epoch
     assert changed() == {"logits", *opened}
+    for weight in model.weights:  # scale and offset learn, the statistics stay
+        assert "moving" not in weight.name or np.array_equal(weight, statistics[weight.name])
     assert fit.stages == [1, 2]
 
 
 def test_unfreeze_counts_from_the_head() -> None:
     base, _ = build_backbone("mobilenet-v2", "none", 32, width=0.35)
     model = build_classifier(base, 2)
-    assert unfreeze(model, "3") == ["Conv_1"]  # then its BatchNormalization and ReLU
+    assert unfreeze(model, "3") == ["Conv_1", "Conv_1_bn"]  # then its ReLU
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -210,6 +223,50 @@ def test_the_two_halves_of_a_classifier_are_the_whole() -> None:
     extractor, top = split_at_features(model)
     image = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
     assert np.allclose(top(extractor(image)), model(image), atol=1e-6)
+
+
+@pytest.mark.parametrize("dense", [(), (16,)])
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_the_two_halves_are_the_whole_with_several_depths(dense: tuple[int, ...], output: str) -> None:
+    base, entry = build_backbone("mobilenet-v2", "none", 32, width=0.35)
+    model = build_classifier(base, 2, "pool", 0.3, output, dense, entry.taps)
+    extractor, top = split_at_features(model)
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    features = extractor(image).numpy()
+    assert np.allclose(top(features), model(image), atol=1e-6)
+    assert len(parts(model)) == 4
+    for part, tap in zip(parts(model), entry.taps, strict=False):
+        pooled = keras.Model(base.input, base.get_layer(tap).output)(image, training=False).numpy().mean(axis=(1, 2))
+        assert np.allclose(features[:, part], pooled, atol=1e-5)
+
+
+@pytest.mark.parametrize(("labels", "output"), [(2, "softmax"), (5, "softmax"), (2, "sigmoid")])
+@pytest.mark.parametrize("depths", [1, 4])
+def test_a_linear_head_becomes_the_weights_of_the_model(labels: int, output: str, depths: int, tmp_path: Path) -> None:
+    base, entry = build_backbone("mobilenet-v2", "none", 32, width=0.35)
+    model = build_classifier(base, labels, "pool", 0.3, output, taps=entry.taps if depths > 1 else ())
+    dice = np.random.default_rng(0)
+    features = dice.normal(2, 1, (7, parts(model)[-1].stop)).astype(np.float32)
+    solved = Head(dice.normal(0, 0.1, (features.shape[1], labels)), dice.normal(0, 1, labels))
+    expected = softmax(solved.logits(features))
+    write_head(model, solved, features.mean(axis=0))
+    assert np.allclose(as_scores(split_at_features(model)[1](features).numpy()), expected, atol=1e-5)
+    assert np.allclose(softmax(read_head(model).logits(features)), expected, atol=1e-5)
+    for layer, part in zip(logit_layers(model), parts(model), strict=True):
+        middle = layer(features[:, part]).numpy().mean(axis=0)  # small logits around zero suit 8 bits
+        assert layer is logit_layers(model)[-1] or np.allclose(middle, 0, atol=1e-4)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    assert np.allclose(softmax(read_head(again).logits(features)), expected, atol=1e-5)
+
+
+def test_the_tutorial_of_tensorflow_on_fine_tuning() -> None:
+    """MobileNetV2 at 160 pixels, opened from layer 100 on: it prints 56 variables and 1,862,721 parameters."""
+    base, _ = build_backbone("mobilenet-v2", "none", 160)
+    model = build_classifier(base, 2, output="sigmoid")
+    unfreeze(model, str(len(base.layers) - 100))
+    assert len(model.trainable_variables) == 56
+    assert parameters(model)[0] == 1_862_721
 
 
 @pytest.mark.slow

@@ -3,9 +3,11 @@
 Each frame carries its number, as black and white blocks along its lower edge, and its label is that number modulo 16.
 """
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -98,6 +100,41 @@ class Camera:
         self.page.close()
 
 
+class Network:
+    """Between browser and server; connections through it can die in silence, as those of a phone that slept do."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self._deaf = port, threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(*ends, self._deaf), daemon=True).start()
+
+    def _pass(self, start: socket.socket, end: socket.socket, deaf: threading.Event) -> None:
+        with contextlib.suppress(OSError), start:
+            while data := start.recv(1 << 16):
+                if not deaf.is_set():
+                    end.sendall(data)
+            while deaf.is_set() and self._listener.fileno() >= 0:  # an end is not passed on either
+                time.sleep(0.1)
+            end.shutdown(socket.SHUT_RDWR)
+
+    def forget(self) -> None:
+        """What is open hears nothing any more, not even its end; new connections work."""
+        self._deaf.set()
+        self._deaf = threading.Event()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
 @pytest.fixture
 def camera(tmp_path: Path) -> Iterator[Camera]:
     camera = Camera(tmp_path / "saved")
@@ -169,6 +206,23 @@ def test_asleep_and_woken(browser: Any, camera: Camera, seconds: float) -> None:
         os.kill(process, signal.SIGCONT)
     assert watch(browser, camera, lambda seen: is_live(seen) and camera.number - seen["number"] < RATE) < 3
     moves(browser, camera)
+
+
+def test_woken_with_connections_that_are_dead(browser: Any, camera: Camera) -> None:
+    """Nobody tells the browser that they are: it must not wait for them."""
+    with contextlib.closing(Network(camera.port)) as network:
+        browser.get(f"http://127.0.0.1:{network.port}/")
+        moves(browser, camera)
+        processes = descendants(browser.service.process.pid)
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        network.forget()
+        time.sleep(4)
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+        assert watch(browser, camera, lambda seen: is_live(seen) and camera.number - seen["number"] < RATE) < 7
+        moves(browser, camera)
+        browser.get("about:blank")
 
 
 def test_four_windows_and_more_tabs(browser: Any, camera: Camera) -> None:

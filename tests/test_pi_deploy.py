@@ -131,6 +131,60 @@ def test_deploy_update_spoil_and_roll_back(pi: Server, bundles: dict[str, Path],
     assert {path.name for path in pi.home.iterdir()} == {"frostlite.conf", ".lock"}
 
 
+def test_the_name_of_a_bundle_is_no_command(pi: Server, bundles: dict[str, Path], tmp_path: Path):
+    """Whatever the file is called, as after a download, and the folder in it: what is in it is installed."""
+    names = ("my model;touch PWNED;$(touch PWNED)", "-x:y")
+    for number, name in enumerate(names):
+        folder = tmp_path / str(number) / name
+        shutil.unpack_archive(bundles["good"], folder.parent, filter="data")
+        (folder.parent / "frostlite-int8").rename(folder)
+        (folder / "VERSION").write_text(f"int8-{number}\n")  # another version: it is copied; the packages stay
+        archive = folder.parent / f"{name}.tar.gz"
+        subprocess.run(["tar", "czf", "x.gz", "--", name], cwd=folder.parent, check=True)
+        (folder.parent / "x.gz").rename(archive)
+        job = deploy(pi, archive)
+        assert job.returncode == 0, job.stderr
+        assert (pi.home / "current").readlink().name == f"int8-{number}"
+    places = (tmp_path, pi.home, Path.home(), ROOT)
+    assert not any((place / "PWNED").exists() for place in places)
+    assert not list(Path("/var/tmp").glob("frostlite-*"))
+    subprocess.run(["ssh", pi.name, pi.home / "current" / "install.sh", "uninstall"], env=pi.environment, check=True)
+
+
+def test_a_shell_that_talks_deletes_nothing(bundles: dict[str, Path], tmp_path: Path):
+    """What the far end says is the upload's folder becomes part of `rm -rf`: a greeting is none."""
+    noted = tmp_path / "noted"
+    (tmp_path / "ssh").write_text(f'#!/bin/sh\necho "$*" >>{noted}\necho "Welcome to / of $2"\n')
+    (tmp_path / "ssh").chmod(0o755)
+    job = subprocess.run(
+        [ROOT / "edge/pi/deploy.sh", "pi", bundles["good"]],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert job.returncode == 2
+    assert "expected a folder for the upload" in job.stderr
+    assert "rm" not in noted.read_text().split()
+
+
+@pytest.mark.parametrize("target", ["pi-status", "pi-logs", "pi-bench"])
+@pytest.mark.parametrize("name", ["-oProxyCommand=touch PWNED", "", "x;touch PWNED;"])
+def test_a_pi_is_a_name_and_no_option(target: str, name: str, tmp_path: Path):
+    """What ssh is given is the name, behind --; here by an ssh that notes its arguments."""
+    (tmp_path / "ssh").write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$NOTED"\nexit 1\n')
+    (tmp_path / "ssh").chmod(0o755)
+    path, noted = f"{tmp_path}:{os.environ['PATH']}", tmp_path / "noted"
+    command = ["make", "-o", ".venv/setup", "-f", ROOT / "Makefile", target, f"PI={name}"]
+    job = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PATH": path, "NOTED": str(noted)}, capture_output=True, text=True
+    )
+    assert job.returncode != 0
+    assert not (tmp_path / "PWNED").exists()
+    if name.startswith("x"):
+        assert noted.read_text().splitlines()[:2] == ["--", name]
+    else:
+        assert "expected user@host" in job.stderr
+        assert not noted.exists()
+
+
 @pytest.mark.parametrize(
     ("environment", "asked", "answer", "message"),
     [
@@ -167,6 +221,7 @@ def test_what_is_missing_is_one_line(
     [
         (["-oProxyCommand=touch /tmp/x", "x.tar.gz"], "expected user@host"),  # an option is no host
         (["nowhere.invalid", "missing.tar.gz"], "expected a bundle"),
+        (["nowhere.invalid", str(ROOT / "README.md")], "a file without VERSION"),
     ],
 )
 def test_deploy_checks_its_arguments(arguments: list[str], message: str):

@@ -1,9 +1,11 @@
 """The service as systemd reads it: no mistake in the unit, and how much of the machine it can reach."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,15 @@ def test_monitoring_names_metrics_that_exist():
         for name in re.findall(r"\bfrostlite_[a-z_]+", file.read_text()):
             assert f'"{name}"' in source, f"{file.name}: {name}"
     json.loads((ROOT / "edge" / "pi" / "monitoring" / "grafana-dashboard.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("FROSTLITE_SLOW") != "1", reason="boots a system, takes minutes: FROSTLITE_SLOW=1")
+def test_the_service_under_a_booted_systemd():
+    """A camera that goes and returns, a hang, an update that fails: see tests/pi/booted.py."""
+    from tests.pi.booted import why_not
+
+    if reason := why_not():
+        pytest.skip(f"expected {reason}")
+    job = subprocess.run([sys.executable, "-m", "tests.pi.booted"], cwd=ROOT, capture_output=True, text=True)
+    assert job.returncode == 0, job.stdout + job.stderr

@@ -27,7 +27,7 @@ from edge.live import run
 from edge.sinks.base import Ended, Moment, Sink
 from edge.sinks.mqtt import Mqtt
 from edge.sinks.queued import Queued
-from edge.sinks.watchdog import Watchdog
+from edge.sinks.watchdog import Watchdog, watchdogs
 from edge.sources import live
 from edge.sources.base import Away, Frame, Mode, Signal, Source
 from edge.sources.network import Stream
@@ -209,6 +209,32 @@ def test_the_watchdog(signals: list[Signal], first_frame: bool, feeds: int, read
     assert [place for place, text in enumerate(dog.said) if "READY=1" in text] == ([] if ready is None else [ready])
     dog.close()
     assert dog.said[-1] == "STOPPING=1"
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_the_watchdog_reaches_its_supervisor_and_never_waits(abstract: bool, tmp_path: Path) -> None:
+    """At a path or an abstract address; one that does not listen holds nothing up."""
+    address = f"@frostlite-{tmp_path.name}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(address.replace("@", "\0"))
+        ear.settimeout(5)
+        dog = Watchdog(address)
+        dog.write(moment())
+        assert ear.recv(4096).decode() == "READY=1\nSTATUS=red 90%, 10.0 frames/s\nWATCHDOG=1"
+        started = time.monotonic()
+        for _ in range(3000):  # more than any queue of the kernel holds
+            dog.tick(Signal())
+        assert time.monotonic() - started < 3
+        dog.close()
+
+
+@pytest.mark.parametrize(("address", "count"), [("/run/x", 1), ("@x", 1), ("", 0), ("vsock:2:1", 0)])
+def test_who_is_listened_to(address: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    dogs = watchdogs()
+    assert len(dogs) == count
+    for dog in dogs:
+        dog.close()
 
 
 def test_a_call_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,6 +604,7 @@ def test_two_machines_are_two_devices(monkeypatch: pytest.MonkeyPatch, tmp_path:
 OPENSSL = shutil.which("openssl")
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket")  # paho leaves one after a bad certificate
 @pytest.mark.skipif(not (Path(BROKER).exists() and OPENSSL), reason="mosquitto and openssl are not installed")
 def test_a_broker_with_a_certificate_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Refused with the reason until ?ca= names who vouches for it; a host that does not exist is another sentence."""

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -193,6 +194,48 @@ def test_a_view_turns_mirrors_and_cuts_in_that_order() -> None:
 def test_a_bad_region_is_refused(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="X,Y,W,H"):
         parse_region(text)
+
+
+# The matrix of a track header says how a player turns the picture (ISO 14496-12, 8.3.2): a, b, c, d of
+# x' = a x + c y, y' = b x + d y with y downwards. Where the corner that was stored top left is then seen.
+TURNS = [
+    (0, (1, 0, 0, 1), (0, 0)),
+    (90, (0, 1, -1, 0), (0, 1)),
+    (180, (-1, 0, 0, -1), (1, 1)),
+    (270, (0, -1, 1, 0), (1, 0)),
+]
+
+
+def turned_video(path: Path, matrix: tuple[int, ...]) -> None:
+    """A video of 64x48 pixels, red at the top left, with a matrix in its container."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:24, :32] = (0, 0, 255)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
+    for _ in range(3):
+        writer.write(image)
+    writer.release()
+    data = bytearray(path.read_bytes())
+    at = data.find(b"tkhd") + 4 + 4 + 20 + 16
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("degrees", "matrix", "corner"), TURNS)
+def test_a_video_is_upright_as_its_container_says(
+    degrees: int, matrix: tuple[int, ...], corner: tuple[int, int], tmp_path: Path
+) -> None:
+    """Corner: row and column, 0 or 1, of the red one."""
+    turned_video(tmp_path / "phone.mp4", matrix)
+    source = open_source(str(tmp_path / "phone.mp4"))
+    images = [frame.image for frame in source if frame is not None]
+    source.close()
+    assert len(images) == 3
+    height, width = images[0].shape[:2]
+    assert (width, height) == ((48, 64) if degrees in (90, 270) else (64, 48))
+    places = [(row, column) for row in (0, 1) for column in (0, 1)]
+    red = {place: images[0][height * (1 + 2 * place[0]) // 4, width * (1 + 2 * place[1]) // 4, 2] for place in places}
+    assert max(places, key=lambda place: red[place]) == corner
 
 
 class Ages(Sink):

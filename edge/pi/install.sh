@@ -39,7 +39,17 @@ on_disk() { sync -f "$home"; }
 # point LINK VERSION: in one step, so that there is no moment without a version.
 point() { on_disk && ln -sfn "versions/$2" "$home/.$1" && mv -fT "$home/.$1" "$home/$1"; }
 
+# others_service: the folder of another installation that has the service, if there is one.
+others_service() {
+  local program
+  program=$(sed -n 's/^ExecStart=\(.*\)\/frostlite run$/\1/p' $unit 2>/dev/null) || return 0
+  [ "$program" = "$home" ] || printf '%s' "$program"
+}
+
 check() {
+  local other
+  other=$(others_service)
+  [ -z "$other" ] || fail "the service belongs to the installation in $other: FROSTLITE_HOME=$other updates that one; or remove it first: $other/current/install.sh uninstall"
   say "this machine:"
   # shellcheck source=/dev/null
   row OS "$(. /etc/os-release 2>/dev/null; echo "${PRETTY_NAME:-$(uname -sr)}")"
@@ -68,6 +78,10 @@ check() {
   free=$(df -Pm "$home" | awk 'NR == 2 {print $4}')
   row "free disk" "$free MB"
   [ "$free" -ge 500 ] || [ -d "$home/current" ] || fail "$home: expected 500 MB of free disk, found $free"
+  # Without the memory controller the limit of the service is none: Raspberry Pi OS switches it off.
+  if [ -d $systemd ] && [ -r /sys/fs/cgroup/cgroup.controllers ] && ! grep -qw memory /sys/fs/cgroup/cgroup.controllers; then
+    row memory "the service has no limit (cgroup_disable=memory); for one: cgroup_enable=memory in /boot/firmware/cmdline.txt"
+  fi
   local cameras
   cameras=$(compgen -G '/dev/video[0-9]' | tr '\n' ' ' || true)
   row camera "${cameras:-none found: see rpicam-hello --list-cameras (CSI), or plug in a USB camera}"
@@ -154,7 +168,7 @@ start_service() {
   elif [ "$ran" = yes ]; then
     return 1
   else
-    say "the service waits for its first frame: journalctl -u frostlite -n 20; its options are in $home/frostlite.conf"
+    say "the service does not start: journalctl -u frostlite -n 20; its options are in $home/frostlite.conf"
   fi
 }
 
@@ -215,7 +229,7 @@ rollback() {
 
 uninstall() {
   [ -e "$home/versions" ] || fail "$home: expected an installation, found none"
-  if [ -d $systemd ] && [ -f $unit ]; then
+  if [ -d $systemd ] && [ -f $unit ] && [ -z "$(others_service)" ]; then
     as_root "stop the service" systemctl -q disable --now frostlite
     as_root "remove it" rm -f $unit
     as_root "let systemd forget it" systemctl daemon-reload

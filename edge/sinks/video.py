@@ -23,6 +23,7 @@ from edge.sinks.parts import Keep
 from edge.sources.base import Signal, Source
 
 LONGEST = 10.0  # seconds for which a recording of a live source shows one frame, however long the camera was silent
+LARGEST = 1920  # pixels of a recording's longer side: an encoder of 12 megapixels takes 200 MB and keeps no rate
 EVERY = 32  # frames between two looks at the disk
 # Suffix to codec and the suffix by which FFmpeg picks the container. An MP4 file has its index at the end, and is lost
 # if the end does not come. The same in fragments, each with an index of its own, is what FFmpeg makes of the name .ismv
@@ -44,14 +45,14 @@ def open_window(options: Namespace, classifier: Classifier, source: Source) -> S
 
 
 class Recorder(Sink):
-    """An annotated video. All frames get the size of the first; the file appears when it is complete.
+    """An annotated video. All frames get the size of the first, made smaller if it is larger than `LARGEST`.
 
     Of a file every frame is written once. Of a live source each is written as often as keeps the time: the video has
     the camera's rate, at which frames are seldom classified.
 
-    Until it is complete the video is NAME.unfinished.mp4, which can be read at any moment. What a run that was cut off
-    left of it, the next one keeps as NAME-<time>.mp4. Before the disk is full the video is closed. With `keep` it is a
-    video in parts, NAME-<time>.mp4.
+    The file appears when it is complete. Until then it is NAME.unfinished.mp4, which can be read at any moment. What a
+    run that was cut off left of it, the next one keeps as NAME-<time>.mp4. Before the disk is full the video is closed.
+    With `keep` it is a video in parts, NAME-<time>.mp4.
     """
 
     pictures = True
@@ -107,8 +108,9 @@ class Recorder(Sink):
         return min(passed, LONGEST) * self.fps if self.live and not first else 1.0
 
     def _open(self, image: np.ndarray) -> cv2.VideoWriter:
-        height, width = image.shape[:2]
-        self.size = height - height % 2, width - width % 2  # encoders want even sides
+        scale = min(1.0, LARGEST / max(image.shape[:2]))
+        height, width = (round(side * scale) for side in image.shape[:2])
+        self.size = max(2, height - height % 2), max(2, width - width % 2)  # encoders want even sides
         code, suffix = _FORMATS[self.suffix]
         opened = self._part.with_suffix(suffix)
         with quiet():

@@ -12,6 +12,7 @@ from edge.errors import UserError
 from edge.folder import find_pictures
 from edge.pictures import is_picture, read_picture
 from edge.sources.base import Frame, Source, capture_mode
+from edge.sources.view import make_view
 from edge.text import name_of
 
 
@@ -33,7 +34,10 @@ class Pictures(Source):
 
 
 class Video(Source):
-    """A video file: every frame, in order."""
+    """A video file: every frame, in order, upright as its container says.
+
+    The turning is done here: whether OpenCV does it depends on its version and backend.
+    """
 
     def __init__(self, name: str, capture: cv2.VideoCapture) -> None:
         super().__init__(name)
@@ -41,6 +45,9 @@ class Video(Source):
         if not self._capture.isOpened():
             raise UserError(f"--source: {name}: expected a video that OpenCV can read")
         self.mode = capture_mode(self._capture)
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        turn = int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360  # clockwise; phones lie on their side
+        self._upright = make_view(turn if turn in (90, 180, 270) else 0)
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
@@ -48,7 +55,7 @@ class Video(Source):
             found, image = self._capture.read()
             if not found:
                 break
-            yield Frame(image, index, self.name, time.monotonic())
+            yield Frame(self._upright(image), index, self.name, time.monotonic())
             index += 1
         if index == 0:
             raise UserError(f"--source: {self.name}: expected a video, found no frame in it")

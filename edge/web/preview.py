@@ -187,11 +187,14 @@ class Preview(Sink):
         return state, picture.jpeg if picture and number != seen else b""
 
     def picture(self, seen: int, fill: bool) -> tuple[int, bytes]:
-        """Number and JPEG of the newest picture after number `seen`; without one no bytes, or if `fill` "no signal"."""
+        """Number and JPEG of the newest picture after number `seen`.
+
+        Without one no bytes, or if `fill` the last one again, or "no signal" if there is none.
+        """
         newest = self._encode(seen, _PATIENCE)
-        if newest is None or newest.number == seen:
+        if newest is None or (newest.number == seen and not self.signal().there):
             return seen, _no_signal() if fill else b""
-        return newest.number, newest.jpeg
+        return newest.number, newest.jpeg if fill or newest.number != seen else b""
 
     def _encode(self, seen: int, patience: float) -> Shown | None:
         """The newest picture, one other than number `seen` if it comes within `patience` seconds; None before any.

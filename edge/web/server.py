@@ -72,8 +72,10 @@ class Handler(BaseHTTPRequestHandler):
         """Read request line and headers; one with a broken address in them is answered at once."""
         if not super().parse_request():
             return False
-        # A body that is left unread would be taken for the next request.
-        self.close_connection |= "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        # A body that is left unread would be taken for the next request. Else only a viewer's connection is kept: those
+        # that a browser has to spare may be dead when it wakes, and it would wait for them.
+        body = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        self.close_connection |= body or not self.path.startswith("/next")
         try:
             for address in (self.path, f"//{self.headers.get('Host', '')}", self.headers.get("Origin", "")):
                 urlsplit(address)

@@ -15,8 +15,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -110,10 +110,11 @@ def reading(link: str) -> Iterator[list[int]]:
 
     def follow() -> None:
         connection, cursor = HTTPConnection("127.0.0.1", port, timeout=20), ""
-        while not ended.is_set():
-            connection.request("GET", f"/next?after={cursor}")
-            line, _, jpeg = connection.getresponse().read().partition(b"\n")
-            cursor, pictures[0] = json.loads(line)["cursor"], pictures[0] + bool(jpeg)
+        with suppress(HTTPException, OSError):  # the run is over
+            while not ended.is_set():
+                connection.request("GET", f"/next?after={cursor}")
+                line, _, jpeg = connection.getresponse().read().partition(b"\n")
+                cursor, pictures[0] = json.loads(line)["cursor"], pictures[0] + bool(jpeg)
 
     threading.Thread(target=follow, daemon=True).start()
     yield pictures

@@ -1,6 +1,7 @@
 // Picture and state of /next, one request a picture, as one thing: together they come, and together they break off.
 
-const WAIT = 10000; // milliseconds that an answer may take
+const WAIT = 4000; // milliseconds until an answer begins; the server takes one at most
+const LOAD = 10000; // milliseconds that the rest of it may take
 const PAUSES = [300, 600, 1200, 2500, 5000]; // between attempts that fail, the last one for ever
 const TICK = 500;
 const FRESH = 3000; // milliseconds after which a picture is old
@@ -13,11 +14,13 @@ const sleep = (time, signal) =>
 
 async function ask(cursor, signal) {
   const stop = new AbortController();
-  const timer = setTimeout(() => stop.abort(), WAIT);
   const pass = () => stop.abort();
+  let timer = setTimeout(pass, WAIT);
   signal.addEventListener("abort", pass);
   try {
     const answer = await fetch(`/next?after=${cursor}`, { signal: stop.signal, cache: "no-store" });
+    clearTimeout(timer);
+    timer = setTimeout(pass, LOAD);
     if (!answer.ok) throw new Error(await answer.text());
     const bytes = new Uint8Array(await answer.arrayBuffer());
     const line = bytes.indexOf(10);
