@@ -1,12 +1,15 @@
-"""The representative data set: which training pictures show the converter the range of every activation."""
+"""Calibration: which pictures show the range of every activation, and what they show."""
 
 import hashlib
+import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from convert.graph import WEIGHTED, Graph, run
 from edge.errors import UserError
 from edge.folder import find_pictures
 from edge.model.contract import ModelSpec
@@ -64,3 +67,58 @@ def samples(pictures: Sequence[Picture], spec: ModelSpec) -> Iterator[list[np.nd
         if number == 0:
             tensor[0, 0, 0], tensor[0, -1, -1] = ends[0, 0], ends[0, 255]
         yield [tensor]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What calibration pictures showed of a tensor of a float graph.
+
+    Attributes:
+        low, high: the smallest and the largest value.
+        mean: float64 (channels,), of a tensor that a layer with weights takes; else None.
+    """
+
+    low: float
+    high: float
+    mean: np.ndarray | None = None
+
+
+def observe(graph: Graph, tensors: Iterable[np.ndarray]) -> dict[str, Seen]:
+    """Run a float graph on tensors (1, height, width, 3): what each of its tensors showed, by name."""
+    watched = [*graph.part.inputs, *(tensor for op in graph.operators for tensor in op.outputs if tensor >= 0)]
+    watched = [t for t in dict.fromkeys(watched) if graph.dtype(t) == np.float32 and graph.constant(t) is None]
+    taken = {op.inputs[0] for op in graph.operators if graph.kind(op) in WEIGHTED}
+
+    def look(values: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+        ends = np.array([(each.min(), each.max()) for each in values], np.float64)
+        rows = [
+            each.reshape(-1, each.shape[-1]) for tensor, each in zip(watched, values, strict=True) if tensor in taken
+        ]
+        return ends, [each.mean(axis=0) for each in rows]
+
+    watching = graph.cut(graph.operators, graph.part.inputs, watched)
+    ends, means = zip(*run(watching, ([tensor] for tensor in tensors), look), strict=True)
+    low, high = np.min(ends, axis=0)[:, 0], np.max(ends, axis=0)[:, 1]
+    mean = iter([np.mean(rows, axis=0, dtype=np.float64) for rows in zip(*means, strict=True)])
+    return {
+        graph.name(tensor): Seen(float(low[i]), float(high[i]), next(mean) if tensor in taken else None)
+        for i, tensor in enumerate(watched)
+    }
+
+
+def input_levels(spec: ModelSpec) -> tuple[float, int, float]:
+    """How pixels become the levels of a uint8 input: its scale, its zero point, and by how much it lies off.
+
+    Where the three channels share one normalization, each level is a pixel: no arithmetic on the device. With a mean of
+    127.5 the zero point would have to lie between two levels, and rounding to either side would lose half of them: so
+    all of the input lies half a level too high, which is taken out of the first bias (`convert.correct`).
+    """
+    (mean, *means), (std, *stds) = spec.mean, spec.std
+    if 0 <= mean <= 255 and {mean, *means} == {mean} and {std, *stds} == {std}:
+        zero_point = math.ceil(mean - 0.5)
+        return 1 / std, zero_point, (mean - zero_point) / std
+    low = min((0 - mean) / std for mean, std in zip(spec.mean, spec.std, strict=True))
+    high = max((255 - mean) / std for mean, std in zip(spec.mean, spec.std, strict=True))
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = (high - low) / 255
+    return scale, round(-low / scale), 0.0

@@ -1,59 +1,39 @@
 """From a Keras model to the bytes of one `.tflite` file that carries its contract."""
 
-import ctypes
-import gc
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from convert.job import Job
+from convert.lower import converted
 from convert.metadata import add_metadata
-from convert.schemes import SCHEMES, Samples
+from convert.quantize import quantize
+from convert.schemes import SCHEMES
 from convert.selective import quantize_selectively
 from convert.tune import tune
 from edge.model.contract import ModelSpec, append_files
-from edge.quiet import quiet
-from train.keras import keras, layers, lite_converter, tf
+from train.keras import keras, layers
 
 
 def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
     """Convert by a scheme of the table: the whole file, with standard metadata and contract in it, and JSON notes."""
     scheme = SCHEMES[name]
     notes: dict[str, Any] = {}
-    model = job.model
     if scheme.training:
         model, notes["training"] = tune(job, scheme.training)
+        job = replace(job, model=model)
     if scheme.selective:
+        assert scheme.configure
         graph, notes["float_layers"] = quantize_selectively(job, scheme.configure)
+    elif configure := scheme.configure:
+        graph = converted(job.model, lambda converter: configure(converter, job.samples))
+    elif scheme.recipe:
+        graph = quantize(job.graph, scheme.recipe, job.spec, None if scheme.recipe == "float16" else job.seen)
     else:
-        graph = converted(model, scheme.configure, job.samples)
+        graph = job.graph
     return package(graph, replace(job.spec, scheme=name)), notes
-
-
-def converted(
-    model: keras.Model, configure: Callable[[tf.lite.TFLiteConverter, Samples], None], data: Samples
-) -> bytes:
-    """The graph that the converter makes of a model."""
-    free_memory()
-    converter = lite_converter(model)
-    configure(converter, data)
-    with quiet():
-        return converter.convert()
-
-
-def free_memory() -> None:
-    """Give back what an earlier conversion left behind.
-
-    It copies all weights several times, and some of the copies hang on cycles of objects: without this, a model of
-    190 MB would take more than 10 GB.
-    """
-    gc.collect()
-    with suppress(OSError, AttributeError):  # glibc alone has it
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def package(graph: bytes, spec: ModelSpec) -> bytes:

@@ -7,8 +7,9 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from convert.export import converted, free_memory
 from convert.job import Job
+from convert.lower import free_memory
+from convert.quantize import quantize
 from convert.run import scores
 from convert.schemes import SCHEMES
 from convert.selective import DEBUGGED, noise
@@ -39,7 +40,7 @@ def calibration_sweep(job: Job, run: Run, reference: np.ndarray, int8: dict[str,
     for count in SWEEP:
         if count < len(job.calibration):
             fewer = replace(job, calibration=job.calibration[:count])
-            graph = converted(job.model, SCHEMES["int8"].configure, fewer.samples)
+            graph = quantize(job.graph, "int8", job.spec, fewer.seen)
             found[count] = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
     kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
     return [{"pictures": count, **{name: found[count][name] for name in kept}} for count in sorted(found)]
@@ -50,7 +51,9 @@ def noise_by_layer(job: Job) -> list[dict[str, Any]]:
     free_memory()
     few = replace(job, calibration=job.calibration[:DEBUGGED])
     converter = lite_converter(job.model)
-    SCHEMES["selective-int8"].configure(converter, few.samples)
+    configure = SCHEMES["selective-int8"].configure
+    assert configure
+    configure(converter, few.samples)
     with quiet():
         debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=few.samples)
     return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(debugger.quant_model, few)]

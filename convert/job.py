@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from convert.calibrate import samples
+from convert.calibrate import Seen, observe, samples
+from convert.graph import Graph
+from convert.lower import converted
 from edge.model.contract import ModelSpec
 from train.augment import Augmentation
 from train.dataset import Picture
@@ -35,6 +38,18 @@ class Job:
     calibration: Sequence[Picture]
     tolerance: float
     augmentation: Augmentation = MIRROR
+
+    @cached_property
+    def graph(self) -> bytes:
+        """The float graph, each of whose tensors has a name of its own."""
+        graph = Graph(converted(self.model))
+        graph.name_apart()
+        return graph.pack()
+
+    @cached_property
+    def seen(self) -> dict[str, Seen]:
+        """What the calibration pictures showed of its tensors."""
+        return observe(Graph(self.graph), (tensor for (tensor,) in self.samples()))
 
     def samples(self) -> Iterator[list[np.ndarray]]:
         return samples(self.calibration, self.spec)

@@ -7,9 +7,8 @@ of the schema that an image classifier needs stands here as a table, and one fun
 from typing import Any
 
 import flatbuffers
-from tensorflow.lite.python import schema_py_generated as schema
-from tensorflow.lite.tools import flatbuffer_utils
 
+from convert.graph import Graph, schema
 from edge.model.contract import LABELS_FILE, ModelSpec
 
 # Table to its fields in the order of the schema: name and kind. "[x]" is a vector, "|" a union (which takes two
@@ -60,14 +59,15 @@ MIN_PARSER_VERSION = "1.0.0"
 
 def add_metadata(graph: bytes, spec: ModelSpec) -> bytes:
     """Put the standard metadata of an image classifier into the flatbuffer of a model."""
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(graph))
+    written = Graph(graph)
+    model = written.model
     buffer = schema.BufferT()
     buffer.data = metadata(spec)
     entry = schema.MetadataT()
     entry.name, entry.buffer = BUFFER_NAME, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return written.pack()
 
 
 def metadata(spec: ModelSpec) -> bytes:

@@ -52,7 +52,10 @@ def lookup_table(mean: tuple[float, ...], std: tuple[float, ...], tensor: Tensor
         return real.astype(tensor.dtype)
     limits = np.iinfo(tensor.dtype)
     # The scale is stored as float32: a value that is half-way but for that error must not fall to the wrong side.
-    levels = np.rint(np.round(real / tensor.scale, 4)) + tensor.zero_point
+    levels = np.round(real / tensor.scale, 4) + tensor.zero_point
+    # The pixels themselves, where they are as near as any other level: half-way ones rounded to even would lose half.
+    raw = pixels + limits.min
+    levels = np.where(np.abs(levels - raw) <= 0.5, raw, np.rint(levels))
     table = np.clip(levels, limits.min, limits.max).astype(tensor.dtype)
     return None if np.array_equal(table, np.broadcast_to(pixels, table.shape)) else table
 
