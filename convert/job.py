@@ -54,18 +54,6 @@ class Job:
         """What the calibration pictures showed of its tensors."""
         return observe(Graph(self.graph), (tensor for (tensor,) in self.samples()))
 
-    @cached_property
-    def graph(self) -> bytes:
-        """The float graph, each of whose tensors has a name of its own."""
-        graph = Graph(converted(self.model))
-        graph.name_apart()
-        return graph.pack()
-
-    @cached_property
-    def seen(self) -> dict[str, Seen]:
-        """What the calibration pictures showed of its tensors."""
-        return observe(Graph(self.graph), (tensor for (tensor,) in self.samples()))
-
     def samples(self) -> Iterator[list[np.ndarray]]:
         return samples(self.calibration, self.spec)
 
