@@ -1,7 +1,11 @@
 # FrostLite: from a folder of photos to labels on live frames. `make` prints the targets.
 
+# The last part of a path; it may have spaces in it. Recipes take paths from their environment, quoted.
+SPACE := $(subst ,, )
+last = $(subst |,$(SPACE),$(notdir $(patsubst %/,%,$(subst $(SPACE),|,$(1)))))
+
 DATA     ?= sample
-RUN      ?= runs/$(notdir $(patsubst %/,%,$(DATA)))
+RUN      ?= runs/$(call last,$(DATA))
 BACKBONE ?= efficientnet-lite0
 MODEL    ?= $(RUN)/export/best.tflite
 SOURCE   ?= 0
@@ -23,7 +27,7 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 # Recipes read these as "$$PI": what is in them is no command.
-export PI MODEL PICTURES
+export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo train exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
@@ -51,34 +55,34 @@ setup: .venv/setup ## make .venv with all that training and conversion need
 	@touch $@
 
 demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, and a video to look at (DATA=horses-or-humans for the real one)
-	@$(PY) frostlite.py demo --data "$(DATA)" --out "$(RUN)" --backbone $(BACKBONE) --scheme $(SCHEME) --tolerance $(TOLERANCE)
-	@echo "         make live RUN=$(RUN)    (the same; SOURCE=1 for the second one)"
+	@$(PY) frostlite.py demo --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE) --scheme $(SCHEME) --tolerance $(TOLERANCE)
+	@echo "         make live RUN='$$RUN'  (the same; SOURCE=1 for the second one)"
 
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
-	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone $(BACKBONE)
+	@$(PY) -m train --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE)
 
 exercise: DATA = horses-or-humans
 exercise: RUN = runs/exercise
 exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout (WEIGHTS=file.h5)
-	@$(PY) -m train --data $(DATA) --out $(RUN) --backbone inception-v3 --weights $(WEIGHTS) --cut mixed7 \
+	@$(PY) -m train --data "$$DATA" --out "$$RUN" --backbone inception-v3 --weights "$$WEIGHTS" --cut mixed7 \
 		--size 150 --unit-inputs --head flatten --dense 1024 --dropout 0.2 --output sigmoid --optimizer rmsprop \
 		--learning-rate 1e-4 --batch 128 --epochs 100 --patience 0 --stop-at-train-accuracy 1 --augment 1
 
 dropout-study: .venv/setup ## DATA=photos: the same head without and with dropout, side by side
-	@$(PY) -m train --study dropout --data $(DATA) --out $(RUN)-dropout --backbone $(BACKBONE) \
+	@$(PY) -m train --study dropout --data "$$DATA" --out "$$RUN-dropout" --backbone $(BACKBONE) \
 		--dense 1024 --dropout 0.5 --epochs 20 --learning-rate 1e-3
 
 convert: .venv/setup ## quantize the run (SCHEME=all, TOLERANCE=0.5), prove its accuracy, choose the file; status 3: too few pictures to tell (ACCEPT=undecided)
-	@$(PY) -m convert $(RUN) --tolerance $(TOLERANCE) $(if $(SCHEME),--scheme $(SCHEME)) $(if $(ACCEPT),--accept $(ACCEPT))
+	@$(PY) -m convert "$$RUN" --tolerance $(TOLERANCE) $(if $(SCHEME),--scheme $(SCHEME)) $(if $(ACCEPT),--accept $(ACCEPT))
 
 bench-peers: .venv/dev ## time the run against OpenCV DNN, ONNX Runtime, tflite-runtime and Keras
-	@$(PY) -m tests.bench.peers $(RUN)
+	@$(PY) -m tests.bench.peers "$$RUN"
 
 live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
-	@$(PY) -m edge run $(MODEL) --source $(SOURCE) $(if $(filter desktop,$(OPENCV)),--window)
+	@$(PY) -m edge run "$$MODEL" --source "$$SOURCE" $(if $(filter desktop,$(OPENCV)),--window)
 
 bench: .venv/setup ## time the model on this machine: stages, threads, cold start, memory
-	@$(PY) -m edge bench $(MODEL)
+	@$(PY) -m edge bench "$$MODEL"
 
 bundle: .venv/setup ## pack MODEL with all that a Raspberry Pi needs (WHEELS=1: for one without a network)
 	@$(PY) -m convert.bundle "$$MODEL" $(if $(PICTURES),--pictures "$$PICTURES") $(if $(filter-out 0,$(WHEELS)),--wheels)
@@ -104,8 +108,8 @@ test: .venv/dev ## run the tests
 	@$(PY) -m pytest -q -n 2 --dist loadfile
 
 test-pi: .venv/setup ## the bundle on emulated Raspberry Pi userlands, against this machine (root; ROWS=… for some)
-	@test -f $(MODEL) || $(MAKE) --no-print-directory train convert
-	@$(PY) tests/pi/arm.py $(ROWS) --model $(MODEL) $(if $(PICTURES),--pictures $(PICTURES))
+	@test -f "$$MODEL" || $(MAKE) --no-print-directory train convert
+	@$(PY) tests/pi/arm.py $(ROWS) --model "$$MODEL" $(if $(PICTURES),--pictures "$$PICTURES")
 
 lint: .venv/dev ## check style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -3,11 +3,13 @@
     python -m convert.device scores MODEL RUNTIME THREADS OUT.npz < paths
     python -m convert.device speed MODEL RUNTIME THREADS OUT.npz < paths
 
-`scores` runs all pictures (a path a line), one runtime a core, and writes the scores (pictures, labels); it prints a
-line a picture. `speed` runs the first picture again and again with all threads, and writes the milliseconds of bare
-invocations, warm, and the peak of resident memory. A model that kills its runtime kills only this process.
+`scores` runs all pictures (paths with a zero byte between), one runtime a core, and writes the scores (pictures,
+labels); it prints a line a picture. `speed` runs the first picture again and again with all threads, and writes the
+milliseconds of bare invocations, warm, and the peak of resident memory. A model that kills its runtime kills only this
+process.
 """
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +29,7 @@ _SECONDS = 3.0  # enough of it, between the two
 
 def main() -> None:
     job, model, runtime, threads, out = sys.argv[1:]
-    paths = [line.rstrip("\n") for line in sys.stdin]
+    paths = [os.fsdecode(name) for name in sys.stdin.buffer.read().split(b"\0")]
     np.savez(out, **{"scores": scores, "speed": speed}[job](model, runtime, int(threads), paths))
 
 

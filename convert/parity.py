@@ -128,9 +128,9 @@ def speed(model: Path, picture: Picture, runtime: str) -> dict[str, Any]:
 def _run(job: str, model: Path, pictures: Sequence[Picture], runtime: str) -> dict[str, np.ndarray] | str:
     what = f"{model.stem} in {runtime}"
     shown: Any = progress(what, len(pictures)) if job == "scores" else waiting(f"{what}: timing")
-    with tempfile.TemporaryDirectory() as name, (Path(name) / "errors").open("w+") as errors:
+    with tempfile.TemporaryDirectory() as name, (Path(name) / "errors").open("w+", errors="replace") as errors:
         paths, out = Path(name) / "paths", Path(name) / "out.npz"
-        paths.write_text("".join(f"{picture.path.resolve()}\n" for picture in pictures))
+        paths.write_bytes(b"\0".join(os.fsencode(picture.path.resolve()) for picture in pictures))
         with (
             paths.open() as given,
             shown as bar,

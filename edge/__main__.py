@@ -24,6 +24,7 @@ from edge.cli import Parser, number, run_command
 from edge.errors import UserError
 from edge.sinks.parts import parse_keep
 from edge.sinks.table import SINKS
+from edge.text import one_line
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -297,15 +298,15 @@ def classify_images(options: argparse.Namespace) -> int:
             try:
                 result = classifier.classify(read_picture(path))
             except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
+                print(one_line(f"error: {error}"), file=sys.stderr)
                 failed += 1
                 continue
             if options.json:
                 print(json.dumps(as_json(0, str(path), result), ensure_ascii=False), flush=True)
             else:
-                unknown = "" if result.label == result.top[0][0] else f"{result.label}  "
+                unknown = f"{result.label} ({result.why})  " if result.why else ""
                 scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
-                print(f"{path}: {unknown}{scores}", flush=True)
+                print(f"{one_line(str(path))}: {unknown}{scores}", flush=True)
     return 2 if failed else 0
 
 

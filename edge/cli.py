@@ -1,11 +1,14 @@
 """What the three command lines share: numbers that are checked, errors of one line, clean ends."""
 
 import argparse
+import io
 import os
 import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from edge.text import one_line
 
 
 def run_command(main: Callable[[], int | None]) -> None:
@@ -15,11 +18,12 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     from edge.errors import UserError
 
+    _speak_utf8()
     try:
         code = main() or 0
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -29,13 +33,26 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = 0
     except OSError as error:  # a full disk, no permission, a file where a folder should be
         where = "" if error.filename is None else f": {error.filename}"
-        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+        print(one_line(f"error: {error.strerror or error}{where}"), file=sys.stderr)
         code = 2
         try:
             sys.stdout.flush()
         except OSError:
             _drop_output()
     sys.exit(code)
+
+
+def _speak_utf8() -> None:
+    """File names, files and both outputs in UTF-8 whatever the locale says; bytes that are none come out as escapes.
+
+    Later Pythons do so by themselves (PEP 686).
+    """
+    if os.name == "posix" and not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what a caller from Python put in its place
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _drop_output() -> None:
@@ -48,7 +65,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"(?<=://)[^\s'\"]+", "…", message)
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        self.exit(2, f"error: {one_line(message)}; see {self.prog} --help\n")
 
 
 def number(kind: Callable[[str], float], low: float, high: float = float("inf")) -> Callable[[str], float]:

@@ -12,10 +12,11 @@ from types import FrameType
 
 import numpy as np
 
-from edge.model.classifier import Classifier
+from edge.model.classifier import UNLIKE, Classifier
 from edge.sinks.base import Ended, Moment, Sink
 from edge.smoothing import Stable
 from edge.sources.base import Source
+from edge.text import one_line
 
 _WINDOW = 30  # frames over which the rate is told; no memory grows with the number of frames
 _TICK = 0.9  # seconds between two ticks of the sinks; a source without a frame says so once a second
@@ -64,7 +65,7 @@ def run(
                 frames += 1
                 spent = ends[-1] - (ends[0] if len(ends) > 1 else started)
                 fps = max(1, len(ends) - 1) / max(spent, 1e-9)
-                event = stable.update(result.scores)
+                event = stable.update(result.scores, result.why == UNLIKE)
                 lost = sum(sink.lost for sink in sinks)
                 moment = Moment(frame, result, stable.label, event, fps, source.dropped, lost, time.time())
                 for sink in sinks:
@@ -105,7 +106,7 @@ def tell(summary: dict[str, float], skipped: Sequence[str]) -> None:
     """The closing summary, on standard error."""
     stages = ", ".join(f"{name} {summary[name]:.1f}" for name in ("preprocess", "invoke", "total") if name in summary)
     for line in skipped[:10]:
-        print(f"skipped {line}", file=sys.stderr)
+        print(one_line(f"skipped {line}"), file=sys.stderr)
     lost = f", {summary['lost']:.0f} lost by sinks" if summary["lost"] else ""
     print(
         f"{summary['frames']:.0f} frames in {summary['seconds']:.1f} s ({summary['fps']:.1f} frames/s), "

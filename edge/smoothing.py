@@ -84,14 +84,21 @@ class Stable:
     def __init__(self, labels: tuple[str, ...], threshold: float, hysteresis: float) -> None:
         self.labels, self.threshold, self.hysteresis = labels, threshold, hysteresis
         self.label = ""
+        self._unlike: deque[bool] = deque(maxlen=3)
         self._place: int | None = None  # of the stable label; a name would not tell a class "unknown" from no answer
 
-    def update(self, scores: np.ndarray) -> Event | None:
-        """Take the scores of one frame, float32 (labels,); an event if the stable label changed."""
+    def update(self, scores: np.ndarray, unlike: bool = False) -> Event | None:
+        """Take the scores of one frame, float32 (labels,); an event if the stable label changed.
+
+        `unlike`: the frame is nothing like the training pictures. It takes most of the last three such frames to give
+        a label up: single ones are expected, as some right answers are refused too.
+        """
         best = int(scores.argmax())
         top = float(scores[best])
-        place = best if top >= self.threshold else None
-        if self._place is not None and place != self._place:
+        self._unlike.append(unlike)
+        strange = 2 * sum(self._unlike) > len(self._unlike)
+        place = best if top >= self.threshold and not strange else None
+        if self._place is not None and place != self._place and not strange:
             own = float(scores[self._place])
             stays = own >= self.threshold - self.hysteresis if place is None else top < own + self.hysteresis
             if stays:

@@ -314,6 +314,18 @@ def test_slow_peers_silence_nobody(count: int, sent: bytes, tmp_path: Path, monk
         page.close()
 
 
+def test_the_address_that_takes_the_places_loses_its_own(preview: Preview) -> None:
+    """A slow phone came first; then one machine opens more connections than there are places."""
+    with ExitStack() as peers:
+        target = ("127.0.0.1", preview.port)
+        phone = peers.enter_context(socket.create_connection(target, timeout=10, source_address=("127.0.0.2", 0)))
+        phone.sendall(b"GET / HTTP/1.1\r\n")
+        for _ in range(80):
+            peers.enter_context(socket.create_connection(target, timeout=10))
+        phone.sendall(b"Host: localhost\r\n\r\n")
+        assert b" 200 " in phone.recv(100)
+
+
 def test_a_viewers_connection_is_kept_and_no_other(preview: Preview) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", preview.port, timeout=10)) as connection:
         for path, kept in (
@@ -335,7 +347,7 @@ def test_a_body_is_not_taken_for_a_request(preview: Preview) -> None:
         b'Content-Length: 14\r\n\r\n{"label": "x"}'
     )
     for method in (b"POST", b"GET"):
-        head = method + b" / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+        head = method + b" /next HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
         with socket.create_connection(("127.0.0.1", preview.port), timeout=10) as peer:
             peer.sendall(head % len(inner) + inner)
             received = b""

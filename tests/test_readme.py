@@ -106,6 +106,27 @@ def test_make_alone_prints_the_targets(project: Path) -> None:
         assert re.search(rf"^  make {target} ", printed, re.M), target
 
 
+@pytest.mark.parametrize(
+    ("data", "run"),
+    [
+        ("photos", "runs/photos"),
+        ("My Photos", "runs/My Photos"),
+        ("/srv/a b/Mum's Photos/", "runs/Mum's Photos"),
+        ("x, y (1) & z", "runs/x, y (1) & z"),
+    ],
+)
+def test_paths_may_have_spaces(data: str, run: str, project: Path) -> None:
+    # Instead of Python, a program that prints its arguments, one a line.
+    told = make(
+        project, "train", "convert", "live", "bundle", f"DATA={data}", f"PICTURES={data}", "PY=printf '%s\\n'"
+    ).stdout
+    words = told.splitlines()
+    assert words[words.index("--data") + 1] == data
+    assert words[words.index("--out") + 1] == words[words.index("convert") + 1] == run
+    assert words[words.index("run") + 1] == f"{run}/export/best.tflite"
+    assert words[words.index("--pictures") + 1] == data
+
+
 @pytest.mark.slow
 def test_demo_ends_with_something_to_look_at(project: Path, colours: Path) -> None:
     job = make(project, "demo", f"DATA={colours}", "RUN=runs/colours")

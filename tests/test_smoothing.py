@@ -58,3 +58,24 @@ def test_a_class_may_be_named_unknown() -> None:
     stable = Stable(("cat", "unknown"), threshold=0.2, hysteresis=0.1)
     events = [stable.update(scores(*frame)) for frame in ((0.9, 0.1), (0.25, 0.75), (0.5, 0.5), (0.9, 0.1))]
     assert [event and event.label for event in events] == ["cat", "unknown", None, "cat"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.25", [0.8, 0.65, 0.5375]),  # 0.8 - 0.6 / 4, then 0.65 - 0.45 / 4
+        ("1", [0.8, 0.2, 0.2]),  # the newest frame alone
+        ("1/1", [0.8, 0.2, 0.2]),
+        ("2/3", [0.8, 0.4, 0.2]),  # one against one: halved for two labels; then two of three, their mean
+    ],
+)
+def test_what_is_parsed_smooths(text: str, expected: list[float]) -> None:
+    """The first label's score for frames of 0.8, 0.2 and 0.2."""
+    smooth = parse_smoothing(text)
+    assert smooth is not None
+    assert [float(smooth(scores(each, 1 - each))[0]) for each in (0.8, 0.2, 0.2)] == pytest.approx(expected)
+
+
+def test_no_smoothing_is_none() -> None:
+    assert parse_smoothing("none") is None
+    assert parse_smoothing("1000/1000") is not None

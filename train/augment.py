@@ -166,4 +166,4 @@ def write_contact_sheet(path: Path, pictures: Sequence[Picture], spec: ModelSpec
         frames += [view.frame(spec) for view in views([picture], augmentation, range(7))]
         rows.append(np.hstack([np.pad(frame, ((2, 2), (2, 2), (0, 0)), constant_values=255) for frame in frames]))
     with whole(path) as part:
-        cv2.imwrite(str(part), np.vstack(rows))
+        part.write_bytes(cv2.imencode(".png", np.vstack(rows))[1].tobytes())

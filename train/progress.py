@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from edge.text import one_line
 from train.workers import workers
 
 # Standard error as it was at the start: `edge.quiet` takes away the one that native code writes to.
@@ -51,4 +52,5 @@ def say(text: str) -> None:
     if not workers().first:
         return
     with tqdm.external_write_mode(file=_ERRORS):  # what is shown there steps aside
-        print(text, file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)
+        # Names of files may hold anything.
+        print(one_line(text), file=sys.stderr if text.startswith(("warning", "skipped")) else sys.stdout, flush=True)

@@ -10,12 +10,14 @@ from types import TracebackType
 import numpy as np
 
 from edge.errors import UserError
-from edge.model.contract import ModelFile, ModelSpec, read_model
+from edge.model.contract import BANK_FILE, ModelFile, ModelSpec, read_model
 from edge.model.interpreter import Interpreter, load_runtime
+from edge.model.likeness import from_bytes
 from edge.model.preprocess import prepare
 from edge.model.trust import survive
 
-UNKNOWN = "unknown"  # what is said when no score reaches the threshold
+UNKNOWN = "unknown"  # what is said when the frame is nothing like the training pictures, or no label is clear
+UNLIKE, BETWEEN = "unlike", "between"  # why
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,15 @@ class Result:
     """What the model says of one frame.
 
     Attributes:
-        label: the best label, or "unknown" if its score is below the threshold.
+        label: the best label, or "unknown".
         score: the best score, 0 to 1.
         top: the best labels with their scores, best first.
         ms: milliseconds of each stage: "preprocess", "invoke" and "total".
         scores: of all labels in the order of the contract, float32 (labels,).
+        why: of "unknown": "unlike", nothing like the training pictures, or "between", no label has a score that
+            reaches the threshold; else empty.
+        likeness: to the training pictures, -1 to 1; None if the file does not tell.
+        features: pooled, of all depths, float32 (features,); None if the file does not tell.
     """
 
     label: str
@@ -35,6 +41,9 @@ class Result:
     top: tuple[tuple[str, float], ...]
     ms: dict[str, float]
     scores: np.ndarray = field(repr=False, compare=False)
+    why: str = ""
+    likeness: float | None = None
+    features: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 class Classifier:
@@ -46,7 +55,8 @@ class Classifier:
         threads: for the runtime; None for one per core.
         runtime: "ai-edge-litert", "tflite-runtime" or "tensorflow"; None for the first that is installed.
         top_k: how many labels a result carries.
-        threshold: the smallest score for an answer other than "unknown"; None for that of the contract.
+        threshold: the smallest score for an answer other than "unknown"; None for that of the contract. 0 always
+            answers, whatever the frame shows.
 
     Raises:
         UserError: if the model is missing, damaged, does not fit its contract, or does not come through its first run.
@@ -79,10 +89,13 @@ class Classifier:
         try:
             runtime, _ = load_runtime(runtime)
             survive(file.graph, runtime)
-            self.interpreter = Interpreter(file.graph, threads, runtime)
-        except UserError as error:
+            self.interpreter = Interpreter(file.graph, threads, runtime, self.spec.features)
+            bank = file.files.get(BANK_FILE) if self.spec.features else None
+            self.bank = from_bytes(bank) if bank is not None else None
+        except (UserError, ValueError) as error:
             raise UserError(f"{file.path}: {error}") from error
         outputs = len(self.spec.labels)
+        self._asks = self.threshold > 0 or threshold is None  # whether there is a frame that gets no answer
         self._binary = outputs == 2 and self.interpreter.output_shape == (1, 1)
         for name, expected, found in (
             ("input", (1, *self.spec.size, 3), self.interpreter.input_shape),
@@ -114,12 +127,26 @@ class Classifier:
         best = nlargest(self.top_k, range(len(values)), key=values.__getitem__)
         top = tuple((self.spec.labels[index], values[index]) for index in best)
         label, score = top[0]
+        features, likeness = self._seen()
+        why = ""
+        if self._asks and likeness is not None and likeness < self.spec.likeness:
+            why = UNLIKE
+        elif score < self.threshold:
+            why = BETWEEN
         ms = {
             "preprocess": (prepared - start) * 1e3,
             "invoke": (invoked - prepared) * 1e3,
             "total": (time.perf_counter() - start) * 1e3,
         }
-        return Result(label if score >= self.threshold else UNKNOWN, score, top, ms, scores)
+        return Result(UNKNOWN if why else label, score, top, ms, scores, why, likeness, features)
+
+    def _seen(self) -> tuple[np.ndarray | None, float | None]:
+        """The features of the frame that was run last, float32 (features,), and their likeness."""
+        if not self.spec.features:
+            return None, None
+        depths = [self.interpreter.read(name).reshape(-1) for name in self.spec.features]
+        likeness = float(self.bank.likeness(depths[-1][None])[0]) if self.bank else None
+        return np.concatenate(depths), likeness
 
     def close(self) -> None:
         """Give the runtime's memory back; the classifier cannot be used afterwards."""

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -20,6 +21,7 @@ from edge.text import printable
 
 SPEC_FILE = "frostlite.json"
 LABELS_FILE = "labels.txt"
+BANK_FILE = "likeness.npy"
 RESIZE_MODES = ("stretch", "crop", "pad")
 OUTPUTS = ("probabilities", "logits")
 MAX_MODEL_BYTES = 1 << 30
@@ -39,6 +41,10 @@ class ModelSpec:
         output: "probabilities" (they sum to 1) or "logits".
         temperature: the logits are divided by it before the softmax; a graph that gives "probabilities" has done so.
         threshold: the smallest top score, 0 to 1, for an answer other than "unknown".
+        features: names of the tensors that hold the pooled features of each depth, the top last; none if unknown.
+        feature_map: name of the tensor with the last feature map, (1, height, width, channels); empty if unknown.
+        likeness: the smallest likeness (`edge.model.likeness`), -1 to 1, of the top features to the training pictures
+            for an answer other than "unknown"; -1 asks for none.
         backbone, scheme: names, for people.
         graph_sha256: of the flatbuffer part of the file, hexadecimal; empty outside a `.tflite` file.
         provenance: JSON values that say where the model comes from; "threshold" in it: what was measured of that.
@@ -55,13 +61,16 @@ class ModelSpec:
     output: str = "probabilities"
     temperature: float = 1.0
     threshold: float = 0.0
+    features: tuple[str, ...] = ()
+    feature_map: str = ""
+    likeness: float = -1.0
     backbone: str = ""
     scheme: str = ""
     graph_sha256: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in (("labels", str), ("size", int), ("mean", float), ("std", float)):
+        for name, kind in (("labels", str), ("size", int), ("mean", float), ("std", float), ("features", str)):
             object.__setattr__(self, name, tuple(kind(value) for value in getattr(self, name)))
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: expected one or more different names, found {list(self.labels)}")
@@ -81,6 +90,8 @@ class ModelSpec:
             raise ValueError(f"temperature: expected a positive number, found {self.temperature}")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold: expected 0 to 1, found {self.threshold}")
+        if not -1 <= self.likeness <= 1:
+            raise ValueError(f"likeness: expected -1 to 1, found {self.likeness}")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
@@ -200,12 +211,20 @@ def _associated_files(data: bytes) -> tuple[int, dict[str, bytes]]:
     return end, files
 
 
-def append_files(graph: bytes, spec: ModelSpec) -> bytes:
-    """The whole `.tflite` file: `graph`, then `labels.txt` and the contract; `spec.graph_sha256` must be right."""
+def append_files(graph: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = None) -> bytes:
+    """The whole `.tflite` file: `graph`, then `labels.txt`, the contract, and more files by name.
+
+    `spec.graph_sha256` must be right.
+    """
     buffer = io.BytesIO(graph)
     buffer.seek(0, io.SEEK_END)
     # Stored, not deflated, and dated 1980: other readers map these files in place, and equal models give equal bytes.
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
-        for name, text in ((LABELS_FILE, "\n".join(spec.labels) + "\n"), (SPEC_FILE, spec.to_json())):
-            archive.writestr(zipfile.ZipInfo(name), text)
+        files: dict[str, str | bytes] = {
+            LABELS_FILE: "\n".join(spec.labels) + "\n",
+            SPEC_FILE: spec.to_json(),
+            **(more or {}),
+        }
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
     return buffer.getvalue()

@@ -3,11 +3,13 @@
 import importlib
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from edge.errors import UserError
+from edge.model.outputs import add_outputs
 from edge.model.preprocess import TensorType
 from edge.quiet import quiet
 
@@ -43,22 +45,28 @@ class Interpreter:
         graph: the flatbuffer of a checked model.
         threads: how many the runtime may use; None for one per core. It counts only at construction.
         runtime: a name of `RUNTIMES`, or None for the first that is installed.
+        more: names of tensors that are wanted too, see `read`.
     """
 
-    def __init__(self, graph: bytes, threads: int | None = None, runtime: str | None = None) -> None:
+    def __init__(
+        self, graph: bytes, threads: int | None = None, runtime: str | None = None, more: Sequence[str] = ()
+    ) -> None:
         self.runtime, module = load_runtime(runtime)
         self.threads = threads or os.cpu_count() or 1
         try:
             with quiet():
-                self._native = module.Interpreter(model_content=graph, num_threads=self.threads)
+                wanted = add_outputs(graph, more) if more else graph
+                self._native = module.Interpreter(model_content=wanted, num_threads=self.threads)
                 self._native.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{self.runtime} does not load this model: {reason}") from error
         inputs, outputs = self._native.get_input_details(), self._native.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise UserError(f"expected a model with one input and one output, found {len(inputs)} and {len(outputs)}")
+        found = len(outputs) - len(more)
+        if len(inputs) != 1 or found != 1:
+            raise UserError(f"expected a model with one input and one output, found {len(inputs)} and {found}")
         self._input, self._output = inputs[0], outputs[0]
+        self._more = dict(zip(more, outputs[1:], strict=True))
         self.input_shape = tuple(int(side) for side in self._input["shape"])
         shape = tuple(int(side) for side in self._output["shape"])
         flat = sum(side != 1 for side in shape) <= 1  # as (1, 1, 1, classes)
@@ -70,10 +78,17 @@ class Interpreter:
         """Run the model on a tensor of `input_shape` and the input's dtype; the output as float32, dequantized."""
         self._native.set_tensor(self._input["index"], tensor)
         self._native.invoke()
-        values = self._native.get_tensor(self._output["index"]).reshape(self.output_shape)
-        if not self.output.scale:
+        return self._real(self._output).reshape(self.output_shape)
+
+    def read(self, name: str) -> np.ndarray:
+        """What the last run left in one of the tensors that were asked for, as float32, dequantized."""
+        return self._real(self._more[name])
+
+    def _real(self, details: dict[str, Any]) -> np.ndarray:
+        values, tensor = self._native.get_tensor(details["index"]), _tensor_type(details)
+        if not tensor.scale:
             return values.astype(np.float32, copy=False)
-        return (values.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
+        return (values.astype(np.float32) - tensor.zero_point) * np.float32(tensor.scale)
 
 
 def _tensor_type(details: dict[str, Any]) -> TensorType:

@@ -64,13 +64,15 @@ class Sink:
 
 
 def as_json(frame_index: int, source: str, result: Result) -> dict[str, Any]:
-    """One result as the object that `--json` prints."""
+    """One result as the object that `--json` prints; "why" is there for "unknown" alone."""
+    known = {"why": result.why, "likeness": None if result.likeness is None else round(result.likeness, 4)}
     return {
         "source": source,
         "frame": frame_index,
         "label": result.label,
         "score": round(result.score, 4),
         "top": [[label, round(score, 4)] for label, score in result.top],
+        **{name: value for name, value in known.items() if value not in ("", None)},
         "ms": {stage: round(value, 2) for stage, value in result.ms.items()},
     }
 

@@ -47,7 +47,7 @@ class CsvFile(Sink):
     def _append(self, row: tuple[Any, ...]) -> None:
         text: list[str] = []
         csv.writer(_Lines(text)).writerow(row)
-        data = "".join(text).encode()
+        data = "".join(text).encode(errors="backslashreplace")
         before = os.fstat(self._file.fileno()).st_size
         if self._file.write(data) != len(data):
             self._file.truncate(before)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from edge.sinks.base import Ended, Moment, Sink, as_json, iso_time
+from edge.text import one_line
 
 
 class JsonLines(Sink):
@@ -24,8 +25,8 @@ class Terminal(Sink):
         result = moment.result
         scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
         stages = ", ".join(f"{stage} {value:.1f}" for stage, value in result.ms.items())
-        unknown = "" if result.label == result.top[0][0] else f"{result.label}: "
-        name = f"{Path(moment.frame.source).name} #{moment.frame.index}"
+        unknown = f"{result.label} ({result.why}): " if result.why else ""
+        name = one_line(f"{Path(moment.frame.source).name} #{moment.frame.index}")
         line = f"{name}: {unknown}{scores}  ({moment.fps:.1f} frames/s; ms: {stages})"
         if sys.stdout.isatty():
             say(f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}")

@@ -52,7 +52,7 @@ class Uncertain(Sink):
         old = sorted(filter(_is_unsure, root.glob("*/[0-9]*.jpg")), key=lambda path: path.stem)
         self._kept = deque((path, path.stat().st_size) for path in old)
         self._bytes = sum(size for _, size in self._kept)
-        seen = (cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2) for path in old[-RECENT:])
+        seen = (cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_REDUCED_COLOR_2) for path in old[-RECENT:])
         self._seen = deque((fingerprint(image) for image in seen if image is not None), maxlen=RECENT)
 
     def write(self, moment: Moment) -> None:

@@ -21,6 +21,7 @@ from edge.sinks.base import Ended, Moment, Sink
 from edge.sinks.overlay import annotate, contact_sheet
 from edge.sinks.parts import Keep
 from edge.sources.base import Signal, Source
+from edge.text import utf8
 
 LONGEST = 10.0  # seconds for which a recording of a live source shows one frame, however long the camera was silent
 LARGEST = 1920  # pixels of a recording's longer side: an encoder of 12 megapixels takes 200 MB and keeps no rate
@@ -59,7 +60,7 @@ class Recorder(Sink):
     depth = 8  # frames are large
 
     def __init__(self, path: Path, fps: float, live: bool = False, keep: Keep | None = None) -> None:
-        self.suffix = path.suffix.lower()
+        self.suffix = Path(utf8(path)).suffix.lower()
         if self.suffix not in _FORMATS:
             raise UserError(f"--record: expected a name that ends in .mp4 or .avi, found {path}")
         self.path, self.fps, self.live, self.keep = path, fps, live, keep
@@ -194,7 +195,8 @@ class Sheet(Sink):
             return
         places = np.linspace(0, len(self._kept) - 1, min(self.MOST, len(self._kept))).round().astype(int)
         with whole(self.path) as part:
-            cv2.imwrite(str(part), contact_sheet([self._kept[i] for i in places], self.COLUMNS, self.SIDE))
+            sheet = contact_sheet([self._kept[i] for i in places], self.COLUMNS, self.SIDE)
+            part.write_bytes(cv2.imencode(part.suffix, sheet)[1].tobytes())
 
 
 class Window(Sink):

@@ -13,7 +13,7 @@ from edge.folder import find_pictures
 from edge.pictures import is_picture, read_picture
 from edge.sources.base import Frame, Source, capture_mode
 from edge.sources.view import make_view
-from edge.text import name_of
+from edge.text import utf8
 
 
 class Pictures(Source):
@@ -30,7 +30,7 @@ class Pictures(Source):
             except UserError as error:
                 self.skipped.append(str(error))
                 continue
-            yield Frame(image, index, name_of(path), time.monotonic())
+            yield Frame(image, index, str(path), time.monotonic())
 
 
 class Video(Source):
@@ -85,4 +85,4 @@ def open_file(text: str) -> Source:
     path = Path(text)
     if not path.is_file():
         raise UserError(f"--source: {text}: expected a camera, video, picture or folder, found nothing of that name")
-    return Pictures(text, [path]) if is_picture(path) else Video(text, cv2.VideoCapture(text))
+    return Pictures(text, [path]) if is_picture(path) else Video(text, cv2.VideoCapture(utf8(text)))
