@@ -6,8 +6,13 @@
     python -m convert mine.keras --data photos --spec spec.json --out runs/mine
     python -m convert converted_keras.zip --data photos      # as Teachable Machine hands it out
 
-Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, `report.html` and `report.json`. Ends with
-status 1 if no quantized variant keeps the accuracy.
+Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, `report.html` and `report.json`. Without --scheme
+that is int8, and where it does not pass, float16 and dynamic, then selective-int8. It ends with
+
+    0  the chosen variant keeps the accuracy
+    1  no quantized variant does, or the model itself is no better than a guess
+    2  bad input
+    3  there are too few pictures to tell (0, with a warning, after --accept undecided)
 """
 
 import argparse
@@ -19,7 +24,9 @@ from edge.cli import Parser, number, run_command
 def parse_arguments() -> argparse.Namespace:
     parser = Parser("python -m convert", description="Quantize a run and prove its accuracy.")
     parser.add_argument("run", metavar="RUN", type=Path, help="run directory of `python -m train`, or a Keras model")
-    parser.add_argument("--scheme", metavar="NAME", nargs="+", default=["int8"], help="or all; default: int8")
+    parser.add_argument(
+        "--scheme", metavar="NAME", nargs="+", help="or all; default: int8, others where it does not pass"
+    )
     parser.add_argument(
         "--tolerance",
         metavar="POINTS",
@@ -36,6 +43,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--calibration-dir", metavar="DIR", type=Path, help="calibrate with these instead, as frames of the real camera"
     )
+    parser.add_argument(
+        "--accept", choices=("undecided",), nargs="+", default=[], help="end with 0 where pictures are too few to tell"
+    )
+    parser.add_argument(
+        "--device-bench",
+        metavar="FILE",
+        type=Path,
+        help="choose by these times, of `python -m edge bench --json` there",
+    )
+    parser.add_argument(
+        "--runtimes",
+        choices=("first", "all"),
+        default="first",
+        help="of those installed, which to prove in; default: first",
+    )
+    parser.add_argument("--explain", action="store_true", help="also: noise by layer, and what calibration does")
     own = parser.add_argument_group(
         "a model that was trained elsewhere (.keras, .h5, a SavedModel; of a Teachable Machine zip --data does)"
     )

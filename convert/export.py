@@ -28,8 +28,7 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
         model, notes["training"] = tune(job, scheme.training)
         job = replace(job, model=model)
     if scheme.selective:
-        assert scheme.configure
-        graph, notes["float_layers"] = quantize_selectively(job, scheme.configure)
+        graph, notes["float_layers"] = quantize_selectively(job)
     elif configure := scheme.configure:
         graph = converted(job.model, lambda converter: configure(converter, job.samples))
     elif scheme.recipe:

@@ -4,109 +4,165 @@ import argparse
 import gzip
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convert.calibrate import choose_pictures, folder_pictures
-from convert.choose import choose
+from convert.choose import choose, device_latencies
 from convert.export import export, widen
 from convert.int8_head import lesson_of
-from convert.investigate import calibration_sweep, layer_bytes, noise_by_layer, weights
+from convert.investigate import explain, layer_bytes, weights
 from convert.job import Job, augmentation_of
 from convert.load import load_model, one_line
 from convert.own import as_probabilities, check_outputs, own_run
-from convert.parity import prove
-from convert.report import write_report
+from convert.parity import device_runtimes, prove
+from convert.proof import Proof, Sample, proof_of
+from convert.report import provenance, write_report
+from convert.sanity import complaint
 from convert.schemes import BASELINE, SCHEMES
-from convert.selective import DEBUGGED
-from convert.stats import CONFIDENCE, RULES, judge, reference_figures
+from convert.stats import ALPHA, CONFIDENCE, RULES, judge, reference_figures
+from convert.tell import ACCEPTED, advice, print_table
+from convert.tune import refusal
 from edge.errors import UserError
 from edge.files import whole
 from train.dataset import Picture
+from train.heads import Candidate
 from train.keras import keras
-from train.measure import predict
 from train.progress import waiting
 from train.rundir import MODEL, Run, write_json
 
-# What to try where int8 loses too much, the likeliest first.
-REMEDIES = "selective-int8", "qat-int8", "int16x8", "float16"
+# Where the command line names no scheme: the first, and each next row only where none before it passed.
+RESCUE = ("int8",), ("float16", "dynamic"), ("selective-int8",)
+UNEXPLAINED: dict[str, Any] = {"noise": [], "noise_pictures": 0, "calibration_sweep": []}
+FIRST = 0.8  # of ALPHA is for the first row; the rest is for the others together
+
+
+@dataclass
+class Tried:
+    """What became of the schemes so far: rows of the report, scores with their pictures, and why some are left out."""
+
+    variants: list[dict[str, Any]] = field(default_factory=list)
+    answers: dict[str, tuple[Sample, np.ndarray]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def quantized(self) -> list[dict[str, Any]]:
+        return [row for row in self.variants if row["scheme"] != BASELINE]
 
 
 def convert(options: argparse.Namespace, run: Run | None) -> int:
-    """Convert by the options of the command line; the exit status: 1 if no quantized variant keeps the accuracy.
+    """Convert by the options of the command line.
 
     Args:
         run: None for a model that was trained elsewhere.
+
+    Returns:
+        The exit status: 0, or 1 if no quantized variant keeps the accuracy or the model itself is no better than a
+        guess, or 3 if the pictures are too few to tell and `--accept undecided` was not given.
     """
-    schemes = wanted(options.scheme)
+    named = wanted(options.scheme) if options.scheme else None
+    bench = device_latencies(options.device_bench) if options.device_bench else {}
+    own = run is None
     path = run.folder / MODEL if run else options.run
     run = run or own_run(options.run, options.data, options.spec, options.out)
     model, spec = as_probabilities(loaded(path, run), run.spec)
     run = replace(run, spec=spec)
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
-    calibration = choose_pictures(never_validation(source, run), options.calibration)
-    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run), lesson_of(run))
-    reference = predict(model, run.spec, run.validation)
-    folder = run.folder / "export"
+    calibration = choose_pictures(never_held_out(source, run), options.calibration)
+    proof = proof_of(model, run)
+    answer = proof.answer if proof.every else None
+    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run), lesson_of(run), answer)
+    runtimes = device_runtimes()[: None if options.runtimes == "all" else 1]
+    if told := complaint(proof.held_out, run, model, own):
+        print(f"{path}: {told}", file=sys.stderr)
+        return 1
 
-    variants: list[dict[str, Any]] = []
-    skipped: dict[str, str] = {}
-    scores: dict[str, np.ndarray] = {}
-    for scheme in schemes:
-        try:
-            variant, scores[scheme] = make_variant(job, scheme, folder, run, reference)
-        except Exception as error:  # whatever a converter or a runtime throws concerns this scheme alone
-            if scheme == BASELINE:
-                raise UserError(f"{path}: the converter or every runtime refuses it: {one_line(error)}") from error
-            skipped[scheme] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            (folder / f"{scheme}.tflite").unlink(missing_ok=True)
-            print(f"{scheme}: left out: {skipped[scheme]}", flush=True)
-        else:
-            variants.append(variant)
-            print(f"{scheme}: accuracy {variant['accuracy']:.2%}", flush=True)
+    folder, tried = run.folder / "export", Tried()
+    make(job, [BASELINE], folder, proof, runtimes, tried)
+    if not tried.variants:
+        raise UserError(f"{path}: the converter or every runtime refuses it: {tried.skipped[BASELINE]}")
+    if named:
+        make(job, [name for name in named if name != BASELINE], folder, proof, runtimes, tried)
+        give_verdicts(tried.quantized(), options.tolerance, ALPHA)
+    else:
+        rescue(job, folder, proof, runtimes, tried)
+    give_verdicts(tried.variants[:1], options.tolerance, ALPHA)
+    variants = sorted(tried.variants, key=lambda row: list(SCHEMES).index(row["scheme"]))
 
-    for variant, verdict in zip(variants, judge(variants, len(run.validation), options.tolerance), strict=True):
-        variant["verdict"] = verdict
-    chosen, why, good = choose(variants, options.tolerance, options.prefer)
+    chosen, why, good = choose(variants, options.tolerance, options.prefer, bench)
     with whole(folder / "best.tflite") as part:
         part.write_bytes((folder / chosen["file"]).read_bytes())
-    truth = np.array([picture.label for picture in run.validation])
-    with waiting("explaining"):
-        int8 = next((variant for variant in variants if variant["scheme"] == "int8"), None)
-        report = {
-            "reference": {
-                **reference_figures(reference, truth, run.spec.labels),
-                "bytes": next(variant["bytes"] for variant in variants if variant["scheme"] == BASELINE),
-                "pictures": len(truth),
-                "parameters": model.count_params(),
-            },
-            "labels": list(run.spec.labels),
-            "variants": variants,
-            "skipped": skipped,
-            "tolerance_points": options.tolerance,
-            "confidence": CONFIDENCE,
-            "rules": RULES,
-            "calibration_pictures": len(calibration),
-            "calibration_sweep": calibration_sweep(job, run, reference, int8) if int8 else [],
-            "noise": noise_by_layer(job) if int8 else [],
-            "prefer": options.prefer,
-            "chosen": chosen["scheme"],
-            "why": why,
-        }
+    report = {
+        "reference": {
+            **reference_figures(proof.sample.reference, proof.sample.truth, run.spec.labels),
+            "bytes": variants[0]["bytes"],
+            "pictures": len(proof.sample.truth),
+            "parameters": model.count_params(),
+        },
+        "proof": proof.as_json(),
+        "provenance": provenance(folder / "best.tflite", run),
+        "labels": list(run.spec.labels),
+        "backbone": run.spec.backbone,
+        "variants": variants,
+        "skipped": tried.skipped,
+        "tolerance_points": options.tolerance,
+        "confidence": CONFIDENCE,
+        "rules": RULES,
+        "calibration_pictures": len(calibration),
+        **(explain(job, proof.held_out) if options.explain and "int8" in tried.answers else UNEXPLAINED),
+        "prefer": options.prefer,
+        "device_latency_ms": bench,
+        "chosen": chosen["scheme"],
+        "why": why,
+    }
+    with waiting("writing the report"):
         write_json(folder / "report.json", report)
-        write_report(folder / "report.html", report, run, reference, scores, DEBUGGED)
-    print_table(variants, chosen["scheme"])
+        write_report(folder / "report.html", report, run, tried.answers)
+    print_table(variants, chosen["scheme"], bench)
+    print(f"proof: {proof}")
     print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}; see {folder / 'report.html'}")
-    if not good and len(schemes) > 1:
-        print(advice(variants, schemes, options.tolerance, len(truth)), file=sys.stderr)
-        return 1
+    for row in variants:
+        if row["labels_lost"]:
+            print(
+                f"warning: {row['scheme']} loses more than chance of {', '.join(row['labels_lost'])}", file=sys.stderr
+            )
+    status = ending(chosen, good or (len(variants) == 1 and not tried.skipped), options.accept)
+    if status == 1:
+        print(advice(variants, tried.skipped, options.tolerance, len(proof.sample.truth)), file=sys.stderr)
+        return status
     if chosen["verdict"] != "pass":
-        print(f"warning: {chosen['scheme']} is {chosen['verdict']}", file=sys.stderr)
+        print(f"warning: {chosen['scheme']} is {chosen['verdict']}{'' if status == 0 else ACCEPTED}", file=sys.stderr)
     print(f"next: python -m edge run {folder / 'best.tflite'} --source 0")
-    return 0
+    return status
+
+
+def ending(chosen: dict[str, Any], good: bool, accepted: list[str]) -> int:
+    """The exit status, by the verdict on the variant that was chosen."""
+    if not good:
+        return 1
+    return 0 if chosen["verdict"] == "pass" or "undecided" in accepted else 3
+
+
+def rescue(job: Job, folder: Path, proof: Proof, runtimes: list[str], tried: Tried) -> None:
+    """The rows of `RESCUE` until a scheme passes."""
+    (first,), *others = RESCUE
+    make(job, [first], folder, proof, runtimes, tried)
+    give_verdicts(tried.quantized(), job.tolerance, FIRST * ALPHA)
+    for schemes in others:
+        if any(row["verdict"] == "pass" for row in tried.quantized()):
+            return
+        make(job, schemes, folder, proof, runtimes, tried)
+        later = [row for row in tried.quantized() if row["scheme"] != first]
+        # Over all that may yet come, so that a later row does not change the verdicts on an earlier one.
+        give_verdicts(later, job.tolerance, (1 - FIRST) * ALPHA, sum(map(len, others)))
+
+
+def give_verdicts(rows: list[dict[str, Any]], tolerance: float, alpha: float, together: int = 0) -> None:
+    for row, verdict in zip(rows, judge(rows, tolerance, alpha, together), strict=True):
+        row["verdict"] = verdict
+        print(f"{row['scheme']}: accuracy {row['accuracy']:.2%}, {verdict}", flush=True)
 
 
 def wanted(names: list[str]) -> list[str]:
@@ -141,55 +197,39 @@ def loaded(path: Path, run: Run) -> keras.Model:
     return model
 
 
-def never_validation(pictures: Sequence[Picture], run: Run) -> list[Picture]:
-    """The pictures without copies of those that the proof is made on.
+def never_held_out(pictures: Sequence[Picture], run: Run) -> list[Picture]:
+    """The pictures without copies of those that are held out, on which the finished file is proved.
 
     Raises:
         UserError: if none remains.
     """
-    held_out = {picture.digest for picture in run.validation}
+    held_out = {picture.digest for picture in (*run.validation, *run.test)}
     remaining = [picture for picture in pictures if picture.digest not in held_out]
     if not remaining:
         raise UserError("calibration: expected pictures that are not among those of validation, found none")
     return remaining
 
 
-def make_variant(
-    job: Job, scheme: str, folder: Path, run: Run, reference: np.ndarray
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Write the file of one scheme and prove it; its row of the report, and its scores (pictures, labels)."""
-    path = folder / f"{scheme}.tflite"
-    with waiting(f"{scheme}: converting"):
-        data, notes = export(job, scheme)
-    with whole(path) as part:
-        part.write_bytes(data)
-    figures, scores = prove(path, run, reference, job.tolerance)
-    variant = {"scheme": scheme, "file": path.name, "bytes": len(data), "gzip_bytes": len(gzip.compress(data))}
-    return {**variant, **figures, **notes, **weights(data), "layers": layer_bytes(data)}, scores
-
-
-def advice(variants: list[dict[str, Any]], schemes: list[str], tolerance: float, pictures: int) -> str:
-    """What went wrong where no variant passes, and what to try."""
-    losses = ", ".join(
-        f"{row['scheme']} loses {row['drop_points']:.2f}" for row in variants if row["scheme"] != BASELINE
-    )
-    untried = [name for name in REMEDIES if name not in schemes]
-    what = f"accuracy is not kept: {losses} points on {pictures} validation pictures, where {tolerance} are allowed"
-    remedies = [f"--scheme {' '.join(untried)}"] if untried else []
-    remedies += ["a higher --tolerance, or more pictures"] if losses else []
-    return (
-        f"{what if losses else 'no quantized variant could be made'}; best.tflite is the float model"
-        f"{'; try ' + ', '.join(remedies) if remedies else ''}"
-    )
-
-
-def print_table(variants: list[dict[str, Any]], chosen: str) -> None:
-    """The variants side by side, for a terminal."""
-    print(f"\n  {'scheme':<18} {'accuracy':>9} {'drop':>7} {'agree':>8} {'MB':>7} {'ms (p50)':>9}  verdict")
-    for row in variants:
-        mark = "*" if row["scheme"] == chosen else " "
-        print(
-            f"{mark} {row['scheme']:<18} {row['accuracy']:>9.2%} {row['drop_points']:>7.2f} {row['agreement']:>8.2%} "
-            f"{row['bytes'] / 1e6:>7.2f} {row['latency_ms']['p50']:>9.1f}  {row['verdict']}"
-        )
-    print()
+def make(job: Job, schemes: Sequence[str], folder: Path, proof: Proof, runtimes: list[str], tried: Tried) -> None:
+    """Write the file of each scheme and prove it; one that cannot be made or run says why, and stops no other."""
+    for scheme in schemes:
+        path = folder / f"{scheme}.tflite"
+        try:
+            if SCHEMES[scheme].training and (reason := refusal(job.model, SCHEMES[scheme].training)):
+                raise UserError(reason)
+            with waiting(f"{scheme}: converting"):
+                data, notes = export(job, scheme)
+            with whole(path) as part:
+                part.write_bytes(data)
+            own = Candidate(notes["head"]["kind"], notes["head"]["strength"]) if "head" in notes else None
+            figures, sample, scores = prove(path, proof, runtimes, own, bool(SCHEMES[scheme].training))
+            tried.answers[scheme] = sample, scores
+        except Exception as error:  # whatever a converter or a runtime throws concerns this scheme alone
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            tried.skipped[scheme] = f"{kind}{one_line(error)}"
+            path.unlink(missing_ok=True)
+            print(f"{scheme}: left out: {tried.skipped[scheme]}", flush=True)
+        else:
+            sizes = {"bytes": len(data), "gzip_bytes": len(gzip.compress(data, 6)), **weights(data)}
+            row = {"scheme": scheme, "file": path.name, **sizes, **figures, **notes, "layers": layer_bytes(data)}
+            tried.variants.append(row)

@@ -8,15 +8,11 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from convert.job import Job
-from convert.lower import free_memory
+from convert.proof import Sample
 from convert.quantize import quantize
 from convert.run import scores
-from convert.schemes import SCHEMES
-from convert.selective import DEBUGGED, noise
+from convert.selective import WATCHED, noise
 from convert.stats import compare
-from edge.quiet import quiet
-from train.keras import lite_converter, tf
-from train.rundir import Run
 
 STORED = {
     schema.TensorType.FLOAT32: np.float32,
@@ -27,36 +23,27 @@ STORED = {
     schema.TensorType.INT64: np.int64,
 }
 SWEEP = 1, 10  # calibration pictures, besides as many as were asked for
+KEPT = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
 
 
-def calibration_sweep(job: Job, run: Run, reference: np.ndarray, int8: dict[str, Any]) -> list[dict[str, Any]]:
-    """What int8 loses on the validation pictures if it is calibrated with fewer pictures, a row a count.
-
-    Args:
-        int8: the figures of the variant that all of them calibrated: the last row.
-    """
-    truth = np.array([picture.label for picture in run.validation])
-    found = {len(job.calibration): int8}
-    for count in SWEEP:
-        if count < len(job.calibration):
-            fewer = replace(job, calibration=job.calibration[:count])
-            graph = quantize(job.graph, "int8", job.spec, fewer.seen)
-            found[count] = compare(reference, scores(graph, run.validation, run.spec), truth, run.spec.labels)
-    kept = "accuracy", "drop_points", "drop_interval_points", "agreement", "score_change"
-    return [{"pictures": count, **{name: found[count][name] for name in kept}} for count in sorted(found)]
+def explain(job: Job, sample: Sample) -> dict[str, Any]:
+    """The noise by layer and the sweep over the number of calibration pictures, for the report."""
+    return {
+        "noise": [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(job)],
+        "noise_pictures": WATCHED,
+        "calibration_sweep": calibration_sweep(job, sample),
+    }
 
 
-def noise_by_layer(job: Job) -> list[dict[str, Any]]:
-    """The noise that int8 adds to each tensor, as a share of its signal, averaged over its channels; worst first."""
-    free_memory()
-    few = replace(job, calibration=job.calibration[:DEBUGGED])
-    converter = lite_converter(job.model)
-    configure = SCHEMES["selective-int8"].configure
-    assert configure
-    configure(converter, few.samples)
-    with quiet():
-        debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=few.samples)
-    return [{"layer": short(name), "noise": round(value, 5)} for name, value in noise(debugger.quant_model, few)]
+def calibration_sweep(job: Job, sample: Sample) -> list[dict[str, Any]]:
+    """What int8 loses on held-out pictures if it is calibrated with fewer pictures, a row a count."""
+    rows = []
+    for count in sorted({*(few for few in SWEEP if few < len(job.calibration)), len(job.calibration)}):
+        fewer = replace(job, calibration=job.calibration[:count])
+        graph = quantize(job.graph, "int8", job.spec, fewer.seen)
+        found = compare(sample.reference, scores(graph, sample.pictures, job.spec), sample.truth, sample.labels)
+        rows.append({"pictures": count, **{name: found[name] for name in KEPT}})
+    return rows
 
 
 def constants(graph: bytes) -> list[tuple[str, str, list[np.ndarray]]]:

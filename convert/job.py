@@ -1,6 +1,6 @@
 """What all schemes work on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,6 +32,8 @@ class Job:
         tolerance: the drop that is allowed, in percentage points.
         augmentation: that of the run, for training-time schemes.
         lesson: how its head was solved, if it was.
+        answer: scores (pictures, labels) that the features of a graph give to training pictures by heads that never saw
+            them; None where there are no such heads.
     """
 
     model: keras.Model
@@ -41,6 +43,7 @@ class Job:
     tolerance: float
     augmentation: Augmentation = MIRROR
     lesson: Lesson | None = None
+    answer: Callable[[bytes, Sequence[Picture]], np.ndarray] | None = None
 
     @cached_property
     def graph(self) -> bytes:

@@ -6,18 +6,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convert.proof import Proof, Sample
 from convert.stats import compare
+from edge.model.contract import read_model
 from edge.model.interpreter import RUNTIMES
 from train.dataset import Picture
+from train.heads import Candidate
 from train.progress import progress, waiting
-from train.rundir import Run
 
 THREADS = os.cpu_count() or 1
+SAME = 0.995  # of the held-out pictures get the label that the features and the head, or another runtime, give
 
 
 def device_runtimes() -> list[str]:
@@ -26,40 +30,77 @@ def device_runtimes() -> list[str]:
     return [name for name in found if name != "tensorflow"] or found
 
 
-def prove(model: Path, run: Run, reference: np.ndarray, tolerance: float) -> tuple[dict[str, Any], np.ndarray]:
-    """All that is measured of a `.tflite` file, as JSON values, and its scores (pictures, labels).
+def prove(
+    model: Path, proof: Proof, runtimes: Sequence[str], own: Candidate | None = None, learned: bool = False
+) -> tuple[dict[str, Any], Sample, np.ndarray]:
+    """All that is measured of a `.tflite` file but the verdict, as JSON values; the pictures that it was measured on,
+    and its scores of them (pictures, labels).
 
-    The figures and the verdict are those of the first runtime that runs it. Another runtime is "ok" if it answers as
-    that one does on all pictures but the share that `tolerance` allows.
+    The first runtime runs the finished file on what is held out. Where all pictures count, the figures are those of its
+    features, out of fold, and the file must give the labels of its features and its head. Another runtime is "ok" if
+    it answers as the first one does. Both but for the share that `SAME` allows, or one picture.
+
+    Args:
+        own: how the head of the file was solved on its own features, if it was.
+        learned: more than the head learned from the training pictures.
 
     Raises:
-        RuntimeError: if no runtime runs it.
+        RuntimeError: if the first runtime does not run it, or it does not answer as its features and its head.
     """
-    answers = {runtime: scores(model, run.validation, runtime) for runtime in device_runtimes()}
-    usable = {name: found for name, found in answers.items() if not isinstance(found, str)}
-    if not usable:
-        raise RuntimeError("no runtime runs it: " + "; ".join(f"{name}: {answers[name]}" for name in answers))
-    main, found = next(iter(usable.items()))
-    truth = np.array([picture.label for picture in run.validation])
-    before, after = reference.argmax(axis=1), found.argmax(axis=1)
-    variant = compare(reference, found, truth, run.spec.labels)
-    variant["flips"] = [
+    held_out = proof.held_out
+
+    def answer(name: str) -> np.ndarray | str:
+        return scores(model, held_out.pictures, name)
+
+    with ThreadPoolExecutor(len(runtimes)) as pool:
+        answers = dict(zip(runtimes, pool.map(answer, runtimes), strict=True))
+    main, *_ = runtimes
+    found = answers[main]
+    if isinstance(found, str):
+        raise RuntimeError(f"{main}: {found}")
+    sample, measured, told = held_out, found, {}
+    if proof.every and not learned:
+        sample, measured, labels = proof.out_of_fold(read_model(model).graph, own)
+        told["file_agreement"] = agreement(labels, found)
+        if not same(labels, found):
+            share = told["file_agreement"]
+            raise RuntimeError(f"the file gives the labels of its features and its head on only {share:.1%}")
+    variant = compare(sample.reference, measured, sample.truth, sample.labels) | told
+    variant["proved_on"] = sample.how
+    variant["flips"] = flips(sample, measured)
+    variant |= speed(model, held_out.pictures[0], main)
+    variant["runtimes"] = {}
+    for name, result in answers.items():
+        if isinstance(result, str) or same(found.argmax(axis=1), result):
+            variant["runtimes"][name] = result if isinstance(result, str) else "ok"
+        else:
+            share = agreement(found.argmax(axis=1), result)
+            variant["runtimes"][name] = f"runs, but gives the labels of {main} on only {share:.1%}"
+    return variant, sample, measured
+
+
+def agreement(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The share of pictures to which scores (pictures, labels) give these labels (pictures,)."""
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
+def same(labels: np.ndarray, scores: np.ndarray) -> bool:
+    return (1 - agreement(labels, scores)) * len(labels) <= max(1.0, (1 - SAME) * len(labels)) + 1e-9
+
+
+def flips(sample: Sample, scores: np.ndarray) -> list[dict[str, Any]]:
+    """The pictures whose label changed, with the scores of both labels."""
+    truth, before, after = sample.truth, sample.reference.argmax(axis=1), scores.argmax(axis=1)
+    return [
         {
-            "picture": str(run.validation[i].path),
-            "label": run.spec.labels[truth[i]],
-            "reference": run.spec.labels[before[i]],
-            "variant": run.spec.labels[after[i]],
-            "scores": [round(float(reference[i].max()), 4), round(float(found[i].max()), 4)],
+            "picture": str(sample.pictures[i].path),
+            "label": sample.labels[truth[i]],
+            "reference": sample.labels[before[i]],
+            "variant": sample.labels[after[i]],
+            "scores": [round(float(sample.reference[i].max()), 4), round(float(scores[i].max()), 4)],
         }
         for i in np.flatnonzero(before != after)
     ]
-    variant |= speed(model, run.validation[0], main)
-    variant["runtimes"] = {}
-    for name, result in answers.items():
-        same = 0.0 if isinstance(result, str) else float((result.argmax(axis=1) == after).mean())
-        told = result if isinstance(result, str) else f"runs, but gives the labels of {main} on only {same:.1%}"
-        variant["runtimes"][name] = "ok" if 100 * (1 - same) <= tolerance else told
-    return variant, found
 
 
 def scores(model: Path, pictures: Sequence[Picture], runtime: str) -> np.ndarray | str:

@@ -7,11 +7,19 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from convert.graph import Graph
 from edge.model.contract import ModelSpec
 from edge.model.interpreter import Interpreter
-from edge.model.preprocess import prepare
+from edge.model.preprocess import TensorType, prepare
 from edge.pictures import read_picture
 from train.dataset import Picture
+
+
+def image_type(graph: Graph) -> TensorType:
+    """How a picture goes into a graph."""
+    (image,) = graph.part.inputs
+    scale, zero_point = graph.quantization(image)
+    return TensorType(np.dtype(graph.dtype(image)).name, float(scale[0]) if len(scale) else 0.0, zero_point)
 
 
 def scores(graph: bytes, pictures: Sequence[Picture], spec: ModelSpec) -> np.ndarray:

@@ -31,13 +31,6 @@ class Scheme:
     selective: bool = False
 
 
-def _int8_or_float(converter: tf.lite.TFLiteConverter, samples: Samples) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = samples
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    converter.inference_input_type = converter.inference_output_type = tf.uint8
-
-
 def _trained_int8(converter: tf.lite.TFLiteConverter, samples: Samples) -> None:
     # The ranges of all activations were learned: there is nothing to calibrate.
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -53,9 +46,7 @@ SCHEMES = {
     ),
     "int8": Scheme("8-bit weights (per channel) and activations, uint8 pixels in, float scores out", "int8"),
     "int16x8": Scheme("8-bit weights, 16-bit activations: for models that int8 hurts; slow on most CPUs", "int16x8"),
-    "selective-int8": Scheme(
-        "int8, but the layers that it hurts most stay in float", configure=_int8_or_float, selective=True
-    ),
+    "selective-int8": Scheme("int8, but the layers that it hurts most stay in float", selective=True),
     "qat-int8": Scheme("int8 after quantization-aware training", "", _trained_int8, ("quantize",)),
     "pruned-int8": Scheme("int8 after magnitude pruning: half of the weights are zero", "int8", None, ("prune",)),
     "clustered-int8": Scheme("int8 after weight clustering: few different weights a layer", "int8", None, ("cluster",)),

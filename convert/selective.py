@@ -1,52 +1,40 @@
 """int8 with exceptions: the layers that quantization hurts most stay in float, as few as reach the tolerance."""
 
-import csv
-import io
-import warnings
-from collections.abc import Callable
-
 import numpy as np
-from tensorflow.lite.python import util
-from tensorflow.lite.tools import flatbuffer_utils
 
-from convert.calibrate import samples
+from convert.calibrate import choose_pictures
+from convert.graph import Graph, run
 from convert.job import Job
-from convert.run import scores
-from edge.quiet import quiet
-from train.dataset import Picture
-from train.keras import lite_converter, tf
+from convert.quantize import quantize
+from convert.run import image_type, scores
+from edge.model.preprocess import prepare
+from edge.pictures import read_picture
 
-# The debugger runs on TensorFlow's own interpreter, which warns at every start that it is deprecated.
-warnings.filterwarnings("ignore", module="tensorflow.lite.python.interpreter")
-
-DEBUGGED = 16  # pictures that show where the error arises
+WATCHED = 8  # pictures that show where the error arises
 CHECKED = 256  # training pictures that show whether it is small enough
 
 
-def quantize_selectively(job: Job, configure: Callable) -> tuple[bytes, list[str]]:
+def quantize_selectively(job: Job) -> tuple[bytes, list[str]]:
     """The quantized graph, and the names of the layers that stayed in float.
 
     The tensors are ordered by the noise that quantization adds to them. The layers around the worst of them stay in
-    float: no tensor, one, two, four, … until the labels of training pictures change no more often than the tolerance
-    says, then as few as still do. No validation picture has a say.
+    float: no tensor, one, two, four, … until the labels of training pictures of all labels change no more often than
+    the tolerance says, then as few as still do. They are answered by heads that never saw them, where there are such
+    (`Job.answer`): a head that knows a picture by heart keeps its label whatever happens. No picture that is held out
+    has a say.
     """
-    converter = lite_converter(job.model)
-    configure(converter, job.samples)
-    with quiet():
-        reference = lite_converter(job.model).convert()
-        debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=job.samples)
-    worst = [name for name, _ in noise(debugger.quant_model, job)]
-    around = neighbours(debugger.calibrated_model)
     known = {picture.digest for picture in job.calibration}
-    check = [picture for picture in job.train if picture.digest not in known][:CHECKED] or list(job.calibration)
-    expected = answers(reference, check, job)
+    others = [picture for picture in job.train if picture.digest not in known] or list(job.train)
+    check = choose_pictures(others, CHECKED, seed=1)
+    answer = job.answer or (lambda graph, pictures: scores(graph, pictures, job.spec))
+    expected = answer(job.graph, check).argmax(axis=1)
+    worst = [name for name, _ in noise(job)]
+    around = neighbours(Graph(job.graph))
 
     def attempt(count: int) -> tuple[float, bytes, list[str]]:
         kept = list(dict.fromkeys(layer for name in worst[:count] for layer in around.get(name, [])))
-        with quiet():
-            debugger.options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=kept)
-            graph = with_uint8_ends(debugger.get_nondebug_quantized_model())
-        return 100 * float((answers(graph, check, job) != expected).mean()), graph, kept
+        graph = quantize(job.graph, "int8", job.spec, job.seen, kept)
+        return 100 * float((answer(graph, check).argmax(axis=1) != expected).mean()), graph, kept
 
     few, count = -1, 0
     changed, graph, kept = attempt(count)
@@ -63,34 +51,32 @@ def quantize_selectively(job: Job, configure: Callable) -> tuple[bytes, list[str
     return graph, kept
 
 
-def noise(debug_graph: bytes, job: Job) -> list[tuple[str, float]]:
-    """Tensor name to the noise that quantization adds, as a share of its signal, averaged over channels; worst first.
+def noise(job: Job) -> list[tuple[str, float]]:
+    """Tensor name to the noise that int8 adds, as a share of its signal, averaged over channels; worst first.
 
     By channel, because one loud channel can drown the others, which no average over the whole tensor shows.
     """
-    sums: list[tuple[np.ndarray, np.ndarray]] = []  # picture by picture, of each tensor in the same order
-
-    def listen(real: np.ndarray, levels: np.ndarray, scale: float, zero_point: int) -> float:
-        sums.append(energies(real, (levels.astype(np.float32) - zero_point) * scale))
-        return 0.0
-
-    pictures = job.calibration[:DEBUGGED]
-    with quiet():
-        debugger = tf.lite.experimental.QuantizationDebugger(
-            quant_debug_model_content=debug_graph,
-            debug_dataset=lambda: samples(pictures, job.spec),
-            debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                layer_direct_compare_metrics={"listen": listen}
-            ),
-        )
-        debugger.run()
-        table = io.StringIO()
-        debugger.layer_statistics_dump(table)
-    table.seek(0)
-    names = [row["tensor_name"] for row in csv.DictReader(table)]
+    graphs = Graph(job.graph), Graph(quantize(job.graph, "int8", job.spec, job.seen))
+    places = [{graph.name(t): t for op in graph.operators for t in op.outputs} for graph in graphs]
+    names = [
+        name
+        for name, tensor in places[0].items()
+        if graphs[0].dtype(tensor) == np.float32 and len(graphs[1].quantization(places[1].get(name, 0))[0]) == 1
+        and name in places[1]
+    ]  # fmt: skip
+    pictures = job.calibration[:WATCHED]
+    streams = []
+    for graph, place in zip(graphs, places, strict=True):
+        data = graph.cut(graph.operators, graph.part.inputs, [place[name] for name in names])
+        kind = image_type(graph)
+        streams.append(run(data, ([prepare(read_picture(each.path), job.spec, kind)] for each in pictures)))
+    sums: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in names}
+    for real, levels in zip(*streams, strict=True):
+        for name, exact, rough in zip(names, real, levels, strict=True):
+            sums[name].append(energies(exact, graphs[1].real(places[1][name], rough)))
     found = {}
-    for place, name in enumerate(names):
-        error, signal = (np.sum(parts, axis=0) for parts in zip(*sums[place :: len(names)], strict=True))
+    for name, rows in sums.items():
+        error, signal = (np.sum(parts, axis=0) for parts in zip(*rows, strict=True))
         heard = signal > 0
         found[name] = float(np.sqrt(error[heard] / signal[heard]).mean()) if heard.any() else 0.0
     return sorted(found.items(), key=lambda item: -item[1])
@@ -102,28 +88,12 @@ def energies(real: np.ndarray, quantized: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.square(real - quantized).sum(axis=axes, dtype=float), np.square(real).sum(axis=axes, dtype=float)
 
 
-def neighbours(graph: bytes) -> dict[str, list[str]]:
+def neighbours(graph: Graph) -> dict[str, list[str]]:
     """Tensor name to the layers around it: the one that makes it and those that take it, named by their outputs."""
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(graph))
-    subgraph = model.subgraphs[0]
-    names = [tensor.name.decode() for tensor in subgraph.tensors]
     around: dict[str, list[str]] = {}
-    for operator in subgraph.operators:
-        layer = names[operator.outputs[0]]
+    for operator in graph.operators:
+        layer = graph.name(operator.outputs[0])
         for tensor in [*operator.outputs, *operator.inputs]:
             if tensor >= 0:
-                around.setdefault(names[tensor], []).append(layer)
+                around.setdefault(graph.name(tensor), []).append(layer)
     return around
-
-
-def with_uint8_ends(graph: bytes) -> bytes:
-    """Pixels in and scores out as uint8, where the first and the last layer are quantized."""
-    try:
-        return util.modify_model_io_type(graph, tf.uint8, tf.uint8)
-    except ValueError:
-        return graph
-
-
-def answers(graph: bytes, pictures: list[Picture], job: Job) -> np.ndarray:
-    """The label of each picture, integers (pictures,)."""
-    return scores(graph, pictures, job.spec).argmax(axis=1)

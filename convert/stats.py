@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.paired import chance_of_decision, interval, p_below
+from convert.paired import chance_of_decision, interval, p_below, simulated
 from train.figures import confusion_matrix
 
 ALPHA = 0.05  # how often a true drop of the tolerance may pass: of one scheme, or of all of them together
@@ -39,6 +39,7 @@ def compare(reference: np.ndarray, scores: np.ndarray, truth: np.ndarray, labels
     change = np.abs(reference - scores)
     changes = {label: (int(worse[truth == i].sum()), int(better[truth == i].sum())) for i, label in enumerate(labels)}
     return {
+        "pictures": len(truth),
         "accuracy": float((after == truth).mean()),
         "drop_points": round(100 * (lost - won) / len(truth), 4),
         "drop_interval_points": [round(100 * low, 3), round(100 * high, 3)],
@@ -71,21 +72,27 @@ def labels_lost(changes: dict[str, tuple[int, int]]) -> list[str]:
     return [label for label, significant in zip(chances, kept, strict=True) if significant]
 
 
-def judge(rows: Sequence[dict[str, Any]], pictures: int, tolerance: float, alpha: float = ALPHA) -> list[str]:
+def judge(rows: Sequence[dict[str, Any]], tolerance: float, alpha: float = ALPHA, together: int = 0) -> list[str]:
     """The verdicts on variants that were proved together, by the rules of `RULES`.
 
     "pass", "fail", or a text that begins with "undecided". The chance that any of those pass whose true drop is
     `tolerance` points is at most `alpha` (Holm 1979).
+
+    Args:
+        rows: what `compare` gave of each.
+        together: of how many tests these are the first, where more may follow.
     """
     tested = [row for row in rows if not same_model(row)]
     drop = tolerance / 100
-    passed = holm([p_below(row["lost"], row["won"], pictures, drop) for row in tested], alpha)
+    more = [1.0] * max(0, together - len(tested))
+    passed = holm([p_below(row["lost"], row["won"], row["pictures"], drop) for row in tested] + more, alpha)
     verdicts = {id(row): "pass" for row in rows}
-    for row, good in zip(tested, passed, strict=True):
-        if not good and p_below(row["won"], row["lost"], pictures, -drop) <= ALPHA:
+    for row, good in zip(tested, passed, strict=False):
+        outcome = row["lost"], row["won"], row["pictures"]
+        if not good and p_below(outcome[1], outcome[0], outcome[2], -drop) <= ALPHA:
             verdicts[id(row)] = "fail"
         elif not good:
-            verdicts[id(row)] = undecided(row["lost"], row["won"], pictures, tolerance, alpha / len(tested))
+            verdicts[id(row)] = undecided(*outcome, tolerance, alpha / max(together, len(tested)))
     return [verdicts[id(row)] for row in rows]
 
 
@@ -99,6 +106,15 @@ together, to any of them in at most {ALPHA:.0%} (Holm 1979).
 fail: a drop of the tolerance or less is ruled out.
 undecided: neither. The number says how many more pictures would decide with a chance of {POWER:.0%}, if their answers
 changed as often as these did."""
+
+
+def simulations(pictures: int, tolerance: float) -> dict[str, Any]:
+    """How often a variant passes wrongly: `rows` of (pictures, shares), a share for each true rate `won`."""
+    won, draws = [0.0, 0.001, 0.005, 0.02, 0.05], 10_000
+    drop = min(tolerance / 100, 0.5)
+    counts = sorted({60, 300, 1000, 5000, pictures})
+    rows = [(count, [simulated(count, drop, rate, ALPHA, draws=draws) for rate in won]) for count in counts]
+    return {"won": won, "draws": draws, "rows": rows}
 
 
 def same_model(row: dict[str, Any]) -> bool:

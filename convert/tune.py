@@ -73,6 +73,20 @@ def tune(job: Job, steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     return model, {"steps": list(steps), "pictures": ROUNDS * _batches(job.train) * BATCH, "loss": losses}
 
 
+def refusal(model: keras.Model, steps: Sequence[str]) -> str | None:
+    """Why a model cannot go through steps of the table, found in seconds; None if it can."""
+    if not any(isinstance(layer, layers.Conv2D | layers.Dense) for layer in model.layers):
+        return "this model is one opaque layer, and training-time schemes cannot see into it"
+    if any(step in _schemes for step in steps):
+        try:
+            with quiet():
+                tfmot.quantization.keras.quantize_apply(tfmot.quantization.keras.quantize_annotate_model(model))
+        except Exception as error:  # whatever it raises, it cannot wrap this model
+            reason = " ".join(str(error).split())[:160]
+            return f"tensorflow-model-optimization cannot wrap this backbone ({reason}); try --scheme selective-int8"
+    return None
+
+
 def trainable_copy(model: keras.Model) -> keras.Model:
     """A copy in which all layers learn, but for the statistics of batch normalization: the batches are few."""
     copy = keras.models.clone_model(model)

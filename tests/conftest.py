@@ -89,7 +89,7 @@ def colour_run(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "colours"
     trained = run_module("train", "--data", colours, "--out", run, "--size", 96, "--epochs", 15)
     assert trained.returncode == 0, trained.stderr
-    converted = run_module("convert", run, "--calibration", 20)
+    converted = run_module("convert", run, "--scheme", "int8", "--calibration", 20, "--accept", "undecided")
     assert converted.returncode == 0, converted.stderr
     return run
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import pytest
 from conftest import run_here
 
 from convert.calibrate import choose_pictures
-from convert.choose import choose
+from convert.choose import choose, device_latencies
 from convert.export import export, widen
 from convert.job import Job
+from convert.parity import device_runtimes, prove
+from convert.proof import Proof, Sample
+from convert.stats import judge
 from edge import Classifier
+from edge.errors import UserError
 from edge.model.contract import ModelSpec, read_model
 from edge.model.preprocess import lookup_table, prepare
 from train.dataset import Picture
@@ -27,7 +32,8 @@ from train.rundir import read_run
 
 def test_the_report_has_the_keys_that_others_read(colour_run: Path) -> None:
     report = json.loads((colour_run / "export" / "report.json").read_text())
-    assert set(report) >= {"reference", "variants", "tolerance_points", "chosen"}
+    assert set(report) >= {"reference", "variants", "tolerance_points", "chosen", "proof", "provenance"}
+    assert set(report["provenance"]) == {"date", "versions", "processor", "file_sha256", "data_sha256"}
     assert set(report["reference"]) >= {"accuracy", "bytes"}
     for variant in report["variants"]:
         path = colour_run / "export" / variant["file"]
@@ -142,6 +148,58 @@ def test_the_choice_by_size_and_among_undecided_ones() -> None:
     assert choose(rows, 1.0)[0]["scheme"] == "float32"
 
 
+def test_the_times_of_a_device_choose(tmp_path: Path) -> None:
+    rows = [variant("float32", 0.0, 10, 100), variant("int8", 0.0, 5, 25), variant("float16", 0.0, 10, 50)]
+
+    def bench(**milliseconds: float) -> dict[str, float]:
+        models = [
+            {"scheme": name, "threads": 2, "invoke_ms_by_threads": {"1": {"p50": 99}, "2": {"p50": value}}}
+            for name, value in milliseconds.items()
+        ]
+        (tmp_path / "bench.json").write_text(json.dumps({"models": models}))
+        return device_latencies(tmp_path / "bench.json")
+
+    assert choose(rows, 1.0)[0]["scheme"] == "int8"  # twice as fast here
+    chosen, why, _ = choose(rows, 1.0, "speed", bench(int8=80.0, float16=30.0, float32=60.0))
+    assert (chosen["scheme"], "there" in why) == ("float16", True)  # but not there
+    assert choose(rows, 1.0, "speed", bench(float16=30.0))[0]["scheme"] == "float16"  # the others were not timed there
+    assert choose(rows, 1.0, "speed", bench(dynamic=1.0))[0]["scheme"] == "int8"  # it has none of these
+    for text in ("", "[]", '{"models": [{}]}', '{"models": []}'):
+        (tmp_path / "bench.json").write_text(text)
+        with pytest.raises(UserError, match="--device-bench"):
+            device_latencies(tmp_path / "bench.json")
+
+
+SPOILED: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
+    "weights noised": lambda head: [each + np.random.default_rng(0).normal(0, 3, each.shape) for each in head],
+    "labels swapped": lambda head: [each[..., ::-1] for each in head],
+}
+
+
+@pytest.mark.parametrize("how", [*SPOILED, "BGR for RGB"])
+def test_a_spoiled_model_is_caught(how: str, colour_run: Path, tmp_path: Path) -> None:
+    """Of a model that is right, a variant with another head or other channels is refused, whatever its scores."""
+    run = read_run(colour_run)
+    model = keras.models.load_model(colour_run / "model.keras", compile=False)
+    pictures = [*run.train, *run.validation] * 4  # as many as decide
+    truth = np.array([picture.label for picture in pictures])
+    sample = Sample(pictures, run.spec.labels, np.eye(2)[truth], "validation")
+    spoiled = keras.models.clone_model(model)
+    spoiled.set_weights(model.get_weights())
+    if how in SPOILED:
+        layer = spoiled.get_layer("logits")
+        layer.set_weights(SPOILED[how](layer.get_weights()))
+    else:
+        image = keras.Input(model.input_shape[1:])
+        spoiled = keras.Model(image, model(layers.Lambda(lambda x: x[..., ::-1])(image)))
+    data, _ = export(Job(spoiled, run.spec, run.train, [], 1.0), "float32")
+    (tmp_path / "spoiled.tflite").write_bytes(data)
+    figures, _ = prove(tmp_path / "spoiled.tflite", Proof(sample), device_runtimes()[:1])
+    assert judge([figures], 1.0) == ["fail"]
+    good, _ = prove(colour_run / "export" / "float32.tflite", Proof(sample), device_runtimes()[:1])
+    assert judge([good], 1.0) == ["pass"]
+
+
 def test_the_gate_fails_with_status_1(colour_run: Path, colours: Path, tmp_path: Path) -> None:
     """A head whose two logits hardly differ: 8 bits cannot tell them apart, and the command says so."""
     run = tmp_path / "run"
@@ -151,7 +209,7 @@ def test_the_gate_fails_with_status_1(colour_run: Path, colours: Path, tmp_path:
         if layer.name.startswith("logits"):
             layer.set_weights([weight * 1e-5 for weight in layer.get_weights()])
     model.save(run / "model.keras")
-    job = run_here("convert", run, "--calibration", 10, "--tolerance", 0.5)
+    job = run_here("convert", run, "--scheme", "int8", "--calibration", 10, "--tolerance", 0.5)
     assert job.returncode == 1, job.stdout + job.stderr
     assert "accuracy is not kept: int8 loses" in job.stderr
     report = json.loads((run / "export" / "report.json").read_text())

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import Job, colour_picture, run_here
 
+from convert.report import SHOWN
 from edge.model.contract import ModelSpec
 from train.keras import keras, layers
 
@@ -62,15 +63,18 @@ def convert(model: Path, photos: Path, spec: Path, out: Path, *more: object) -> 
 @pytest.fixture(scope="module")
 def rescued(loud: tuple[Path, Path], photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("rescued")
-    job, report = convert(loud[0], photos, loud[1], out, "--scheme", "int8", "int16x8", "selective-int8")
+    job, report = convert(
+        loud[0], photos, loud[1], out, "--scheme", "int8", "int16x8", "selective-int8", "--tolerance", 2, "--explain"
+    )
     assert job.returncode == 0, job.stdout + job.stderr
     return out, report
 
 
 def test_int8_alone_fails(loud: tuple[Path, Path], photos: Path, tmp_path: Path) -> None:
-    job, report = convert(loud[0], photos, loud[1], tmp_path)
+    job, report = convert(loud[0], photos, loud[1], tmp_path, "--scheme", "int8")
     assert job.returncode == 1, job.stdout + job.stderr
     assert "--scheme selective-int8" in job.stderr
+    assert '<h1 class="fail">No: int8 loses' in (tmp_path / "export" / "report.html").read_text()
     assert report["chosen"] == "float32"
     assert {row["scheme"]: row["verdict"] for row in report["variants"]} == {"float32": "pass", "int8": "fail"}
 
@@ -89,10 +93,12 @@ def test_a_better_scheme_rescues_it(rescued: tuple[Path, dict]) -> None:
 def test_the_page_is_self_contained_and_shows_every_flip(rescued: tuple[Path, dict]) -> None:
     out, report = rescued
     page = (out / "export" / "report.html").read_text()
-    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     flips = sum(len(row["flips"]) for row in report["variants"])
     assert flips >= 100
-    assert page.count("<figure>") == flips
+    assert page.count("<figure>") == SHOWN
+    assert f"and {flips - SHOWN} more" in page  # counted, not shown
+    assert re.search("<h1[^>]*>Yes: ", page)
     for row in report["variants"]:
         assert row["scheme"] in page
         assert html.escape(row["verdict"]) in page

@@ -164,6 +164,18 @@ def solve(
     )
 
 
+def heads_of_folds(
+    features: np.ndarray, labels: np.ndarray, count: int, fold: np.ndarray, candidate: Candidate, balance: bool = False
+) -> list[Head]:
+    """A head for each fold, 0 to the last, solved by one candidate on the pictures of the others.
+
+    Args:
+        features, labels, count, fold, balance: as for `solve`.
+    """
+    space = _Space(features, labels, count, (), balance)
+    return [space.back(space.fit([candidate], fold != number)[0]) for number in range(int(fold.max()) + 1)]
+
+
 def _choose(right: dict[Candidate, np.ndarray], losses: dict[Candidate, np.ndarray], weights: np.ndarray) -> Candidate:
     """The least loss at its best temperature among those that are right as often as the best one, within one standard
     error of the difference: picture by picture, as both answer the same ones."""
