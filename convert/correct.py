@@ -26,7 +26,7 @@ def correct(quantized: Graph, float_: Graph, seen: Mapping[str, Seen], offset: f
     for operator in quantized.operators:
         kind = quantized.kind(operator)
         original = originals.get(quantized.name(operator.outputs[0]))
-        if original is None or kind not in WEIGHTED or len(operator.inputs) < 3:
+        if original is None or kind not in WEIGHTED or len(operator.inputs) < 3 or operator.inputs[2] < 0:
             continue
         kernel = quantized.weights(operator)
         stored, bias = quantized.constant(kernel), quantized.constant(operator.inputs[2])

@@ -73,7 +73,8 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     calibration = choose_pictures(never_held_out(source, run), options.calibration)
     proof = proof_of(model, run)
     answer = proof.answer if proof.every else None
-    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, augmentation_of(run), lesson_of(run), answer)
+    views, lesson = augmentation_of(run), lesson_of(run)
+    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, views, lesson, answer)
     runtimes = device_runtimes()[: None if options.runtimes == "all" else 1]
     if told := complaint(proof.held_out, run, model, own):
         print(f"{path}: {told}", file=sys.stderr)

@@ -87,7 +87,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def colour_run(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory, trained and converted by the command line, at 96 pixels to be quick."""
     run = tmp_path_factory.mktemp("runs") / "colours"
-    trained = run_module("train", "--data", colours, "--out", run, "--size", 96, "--epochs", 15)
+    trained = run_module("train", "--data", colours, "--out", run, "--size", 96)
     assert trained.returncode == 0, trained.stderr
     converted = run_module("convert", run, "--scheme", "int8", "--calibration", 20, "--accept", "undecided")
     assert converted.returncode == 0, converted.stderr

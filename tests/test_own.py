@@ -135,9 +135,8 @@ def test_a_run_without_any_quantized_variant_ends_with_status_1(photos: Path, tm
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"mean": (0.0,) * 3, "std": (1.0,) * 3}, "mean 127.5 and std 127.5"),  # the model was made for -1 to 1
+        ({"mean": (5000.0,) * 3}, "mean 127.5 and std 127.5"),  # the model was made for -1 to 1
         ({"labels": ("green", "red", "blue")}, "with the labels sorted: blue, green, red"),
-        ({"mean": (5000.0,) * 3, "std": (1e-4,) * 3}, "with mean"),
     ],
 )
 def test_a_contract_that_makes_a_guess_of_the_model_ends_with_status_1(

@@ -13,7 +13,7 @@ import pytest
 from conftest import Job, colour_picture, run_here
 
 from convert.report import SHOWN
-from edge.model.contract import ModelSpec
+from edge.model.contract import ModelSpec, read_model
 from train.keras import keras, layers
 
 SIDE = 32
@@ -73,9 +73,13 @@ def rescued(loud: tuple[Path, Path], photos: Path, tmp_path_factory: pytest.Temp
 def test_int8_alone_fails(loud: tuple[Path, Path], photos: Path, tmp_path: Path) -> None:
     job, report = convert(loud[0], photos, loud[1], tmp_path, "--scheme", "int8")
     assert job.returncode == 1, job.stdout + job.stderr
+    assert "accuracy is not kept: int8 loses" in job.stderr
     assert "--scheme selective-int8" in job.stderr
     assert '<h1 class="fail">No: int8 loses' in (tmp_path / "export" / "report.html").read_text()
     assert report["chosen"] == "float32"
+    spec = read_model(tmp_path / "export" / "best.tflite").spec
+    assert spec is not None
+    assert spec.scheme == "float32"
     assert {row["scheme"]: row["verdict"] for row in report["variants"]} == {"float32": "pass", "int8": "fail"}
 
 
