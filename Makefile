@@ -55,7 +55,7 @@ setup: .venv/setup ## make .venv with all that training and conversion need
 	@touch $@
 
 demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, and a video to look at (DATA=horses-or-humans for the real one)
-	@$(PY) frostlite.py demo --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE) --scheme $(SCHEME) --tolerance $(TOLERANCE)
+	@$(PY) frostlite.py demo --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE) --tolerance $(TOLERANCE) $(if $(SCHEME),--scheme $(SCHEME))
 	@echo "         make live RUN='$$RUN'  (the same; SOURCE=1 for the second one)"
 
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos

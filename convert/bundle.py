@@ -31,7 +31,7 @@ from packaging.requirements import Requirement
 from packaging.tags import cpython_tags
 from packaging.utils import parse_wheel_filename
 
-from convert.parity import device_runtimes
+from convert.device import device_runtimes
 from edge.cli import Parser, run_command
 from edge.errors import UserError
 from edge.files import whole

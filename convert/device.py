@@ -9,6 +9,7 @@ milliseconds of bare invocations, warm, and the peak of resident memory. A model
 process.
 """
 
+import importlib.util
 import os
 import sys
 import time
@@ -20,11 +21,18 @@ import numpy as np
 
 from edge.cli import run_command
 from edge.model.classifier import Classifier
+from edge.model.interpreter import RUNTIMES
 from edge.model.preprocess import prepare
 from edge.pictures import read_picture
 
 _INVOCATIONS = 20, 200  # at least, and at most
 _SECONDS = 3.0  # enough of it, between the two
+
+
+def device_runtimes() -> list[str]:
+    """The runtimes of a device that are installed here, the preferred one first."""
+    found = [name for name, module in RUNTIMES.items() if importlib.util.find_spec(module.split(".")[0])]
+    return [name for name in found if name != "tensorflow"] or found
 
 
 def main() -> None:

@@ -12,13 +12,14 @@ import numpy as np
 
 from convert.calibrate import choose_pictures, folder_pictures
 from convert.choose import choose, device_latencies
+from convert.device import device_runtimes
 from convert.export import export, widen
 from convert.int8_head import lesson_of
 from convert.investigate import explain, layer_bytes, weights
 from convert.job import Job, augmentation_of
 from convert.load import load_model, one_line
 from convert.own import as_probabilities, check_outputs, own_run
-from convert.parity import device_runtimes, prove
+from convert.parity import prove
 from convert.proof import Proof, Sample, proof_of
 from convert.report import provenance, write_report
 from convert.sanity import complaint

@@ -1,6 +1,5 @@
 """The proof: what a `.tflite` file says of every validation picture, in each runtime, in processes of their own."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -15,19 +14,12 @@ import numpy as np
 from convert.proof import Proof, Sample
 from convert.stats import compare
 from edge.model.contract import read_model
-from edge.model.interpreter import RUNTIMES
 from train.dataset import Picture
 from train.heads import Candidate
 from train.progress import progress, waiting
 
 THREADS = os.cpu_count() or 1
 SAME = 0.995  # of the held-out pictures get the label that the features and the head, or another runtime, give
-
-
-def device_runtimes() -> list[str]:
-    """The runtimes of a device that are installed here, the preferred one first."""
-    found = [name for name, module in RUNTIMES.items() if importlib.util.find_spec(module.split(".")[0])]
-    return [name for name in found if name != "tensorflow"] or found
 
 
 def prove(

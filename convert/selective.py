@@ -1,5 +1,7 @@
 """int8 with exceptions: the layers that quantization hurts most stay in float, as few as reach the tolerance."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from convert.calibrate import choose_pictures
@@ -65,11 +67,13 @@ def noise(job: Job) -> list[tuple[str, float]]:
         and name in places[1]
     ]  # fmt: skip
     pictures = job.calibration[:WATCHED]
-    streams = []
-    for graph, place in zip(graphs, places, strict=True):
+
+    def values(graph: Graph, place: dict[str, int]) -> Iterator[list[np.ndarray]]:
         data = graph.cut(graph.operators, graph.part.inputs, [place[name] for name in names])
         kind = image_type(graph)
-        streams.append(run(data, ([prepare(read_picture(each.path), job.spec, kind)] for each in pictures)))
+        return run(data, ([prepare(read_picture(each.path), job.spec, kind)] for each in pictures))
+
+    streams = [values(graph, place) for graph, place in zip(graphs, places, strict=True)]
     sums: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in names}
     for real, levels in zip(*streams, strict=True):
         for name, exact, rough in zip(names, real, levels, strict=True):

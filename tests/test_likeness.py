@@ -70,8 +70,12 @@ def test_threshold_0_always_answers(reds_and_blues: Path) -> None:
     assert (result.label, result.why) == ("red", "")
 
 
-def test_a_file_without_features_works_as_before(tiny_model: Path) -> None:
-    with Classifier(tiny_model) as classifier:
+def test_a_file_without_features_works_as_before(tiny_model: Path, tmp_path: Path) -> None:
+    file = read_model(tiny_model)
+    assert file.spec
+    older = tmp_path / "older.tflite"
+    older.write_bytes(append_files(file.graph, replace(file.spec, features=(), feature_map="")))
+    with Classifier(older) as classifier:
         result = classifier.classify(flat(250, 5))
     assert (result.label, result.likeness, result.features) == ("red", None, None)
 

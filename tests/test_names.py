@@ -72,7 +72,7 @@ def test_train_and_convert_take_any_name(locale: dict[str, str], odd: Path, tmp_
     split = json.loads((run / "split.json").read_bytes())
     found = {str(Path(odd, name)) for name in split["validation"][LABELS[0]]}
     assert found == {str(path) for path in (odd / "validation" / LABELS[0]).iterdir()}
-    converted = command(locale, "convert", run, "--calibration", 10)
+    converted = command(locale, "convert", run, "--calibration", 10, "--accept", "undecided")
     assert converted.returncode == 0, converted.stderr
     assert (run / "export" / "best.tflite").is_file()
 

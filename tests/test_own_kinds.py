@@ -15,7 +15,6 @@ import pytest
 from convert.export import converted, widen
 from convert.load import load_model
 from convert.own import as_probabilities, check_outputs
-from convert.schemes import SCHEMES
 from edge.errors import UserError
 from edge.model.contract import ModelSpec
 from edge.model.interpreter import Interpreter
@@ -221,7 +220,7 @@ def test_it_answers_as_the_original(kind: str, photos: list[Picture], tmp_path: 
     expected = powers / powers.sum(1, keepdims=True)
     tensors = np.concatenate([prepare(frame, done) for frame in frames])
     assert np.asarray(wide(tensors, training=False)) == pytest.approx(expected, abs=1e-3)
-    interpreter = Interpreter(converted(wide, SCHEMES["float32"].configure, lambda: []), 1)
+    interpreter = Interpreter(converted(wide), 1)
     found = np.concatenate([interpreter.invoke(tensor[None]).copy() for tensor in tensors])
     assert found == pytest.approx(expected, abs=1e-3)
 
