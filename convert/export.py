@@ -45,8 +45,9 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
 
 def package(graph: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = None) -> bytes:
     """A `.tflite` file: the graph, the standard metadata in it, and the contract and more files behind it."""
-    features, feature_map = features_of(Graph(graph))
-    spec = replace(spec, features=features, feature_map=feature_map)
+    if not spec.features:
+        features, feature_map = features_of(Graph(graph))
+        spec = replace(spec, features=features, feature_map=feature_map)
     graph = add_metadata(graph, spec)
     return append_files(graph, replace(spec, graph_sha256=hashlib.sha256(graph).hexdigest()), more)
 

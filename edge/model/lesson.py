@@ -70,8 +70,9 @@ def _limit(found: np.ndarray) -> float:
 
 
 def solve_and_leave_out(features: np.ndarray, labels: np.ndarray, count: int) -> tuple[Head, np.ndarray]:
-    """The head of `solve_lda(…, balance=True)`, but for one constant in all biases, and the logits (frames, labels) of each frame by all others.
+    """The head of `solve_lda(…, balance=True)`, and the logits (frames, labels) of each frame by all others.
 
+    But for one constant in all biases, which changes no score.
     What is drawn towards the diagonal, and how far, is that of all frames; only the scatter and the mean lose the frame
     that is left out. A label whose only frame is left out is not the answer.
     """

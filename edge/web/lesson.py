@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.sinks.base import Moment
-from edge.taught import Taught
+from edge.taught import EQUAL, SAME, Taught
 from edge.web.preview import Preview
 
 
@@ -63,8 +63,9 @@ class LessonPage(Preview):
         newest = self.newest()
         if newest.moment is None or newest.moment.result.features is None:
             raise UserError("there is no frame yet")
-        taken = self.taught.take(str(given["label"]), newest.image, newest.moment.result.features)
-        return "taken" if taken else "like one that was taken: move it, or turn it"
+        same = SAME if given.get("held") else EQUAL
+        taken = self.taught.take(str(given["label"]), newest.image, newest.moment.result.features, same)
+        return "taken" if taken else "like one that was taken: move it, turn it, or press again"
 
     def _label(self, given: dict[str, Any]) -> str:
         return f"added: {self.taught.add_label(str(given['label']))}"

@@ -14,8 +14,8 @@ function say(good, text) {
 }
 
 async function take(label) {
-  while (held === label) {
-    const [good, text] = await post("/take", { label });
+  for (let anew = true; held === label; anew = false) {
+    const [good, text] = await post("/take", { label, held: !anew });
     say(good, `${label}: ${text}`);
     if (!good) break;
     await new Promise((done) => setTimeout(done, PAUSE));
@@ -67,7 +67,7 @@ function showButtons(lesson) {
     const button = $("buttons").children[place].firstChild;
     button.style.setProperty("--colour", colour(names, names[place]));
     button.children[1].textContent = `${frames}${kept ? ` + ${kept} kept` : ""}`;
-    button.children[2].textContent = of
+    button.children[2].textContent = of === 1 ? "take more to see how it does" : of
       ? `${right} of ${of} right when left out, ${percent(interval[0])} to ${percent(interval[1])}`
       : frames || kept ? "" : "no frame yet";
   });
