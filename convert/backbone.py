@@ -3,8 +3,8 @@
     python -m convert.backbone efficientnet-lite0 --out dist/efficientnet-lite0.tflite
     python -m convert.backbone efficientnet-lite0 --calibration-dir photos --out …
 
-float16 without photos: half the bytes, and features as in float. With some hundred photos of any kind it is int8, which is
-several times faster on a small device.
+float16 without photos: half the bytes, and features as in float. With a hundred photos of any kind it is int8,
+which is faster on a small device.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from edge.model.classifier import Classifier
 from edge.model.contract import BANK_FILE, KEPT_FILE, read_model
 from edge.model.head import Head
 
-_LOOKS, _FAR = 16, 1e-3  # frames of noise that both files are asked of, and by how much a score may differ
+_LOOKS, _FAR = 16, 5e-3  # frames of noise that both files are asked of, and by how much a score may differ
 
 
 def fold(path: Path) -> Path:

@@ -24,10 +24,10 @@ from edge.pictures import read_picture
 from edge.share import wilson
 from edge.store import SaveFolder, as_folder, check_label
 
-# Cosines of two frames of a label of which the second one shows nothing new. While a button is held: measured on photos,
-# a shift by a twentieth gives 0.99, 15 degrees 0.92. A fixed camera may see no larger differences than that: what a
+# Cosines of two frames of a label of which the second one shows nothing new. While a button is held: on photos, a shift
+# by a twentieth gave 0.99, 15 degrees 0.92. A fixed camera may see no larger differences than that: what a
 # button is pressed for anew is taken, but for a frame that is the same.
-SAME, EQUAL = 0.97, 0.9999
+SAME, EQUAL = 0.97, 0.999999
 _MOST = 2000  # frames: more would make a small device wait after each
 _SPLITS = {"train", "validation", "val", "valid", "test"}
 _SMALL = 160  # pixels of a thumbnail's longer side

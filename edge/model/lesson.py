@@ -71,8 +71,6 @@ def _limit(found: np.ndarray) -> float:
 
 def solve_and_leave_out(features: np.ndarray, labels: np.ndarray, count: int) -> tuple[Head, np.ndarray]:
     """The head of `solve_lda(…, balance=True)`, and the logits (frames, labels) of each frame by all others.
-
-    But for one constant in all biases, which changes no score.
     What is drawn towards the diagonal, and how far, is that of all frames; only the scatter and the mean lose the frame
     that is left out. A label whose only frame is left out is not the answer.
     """
@@ -98,7 +96,8 @@ def solve_and_leave_out(features: np.ndarray, labels: np.ndarray, count: int) ->
     logits[every, labels] -= part * frame_away * stretch
     logits -= 0.5 * lengths
     logits[every[size == 1], labels[size == 1]] = logits[size == 1].min(axis=1) + NEVER
-    return Head(kernel, bias), logits
+    # What all labels have in common changes no score, and would take digits of the others in float32.
+    return Head(kernel - kernel.mean(axis=1, keepdims=True), bias - bias.mean()), logits
 
 
 def _solve(rows: np.ndarray, diagonal: np.ndarray, right: np.ndarray) -> np.ndarray:
