@@ -79,6 +79,20 @@ def test_each_frame_is_left_out_as_by_fitting_again(frames: int, width: int) -> 
         assert np.allclose(softmax(found[[out]]), softmax(np.array([logits])), atol=1e-7), out
 
 
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 1), (2, 2), (3, 2), (9, 2)], ids=str)
+@pytest.mark.parametrize("spread", [0.0, 1e-6, 1.0])
+def test_the_first_frames_are_learnt(sizes: tuple[int, int], spread: float) -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], sizes)
+    centres = np.abs(random.normal(size=(2, 50)))
+    features = centres[labels] + spread * random.normal(size=(len(labels), 50)) / 10
+    features[:, :5] = 0
+    lesson = learn(features, labels, 2, slice(10, None))
+    assert (lesson.head.logits(features).argmax(axis=1) == labels).all()
+    assert (lesson.head.logits(centres * ([0] * 5 + [1] * 45)).argmax(axis=1) == [0, 1]).all()
+    assert (lesson.right == (np.array(sizes) > 1)[labels]).all()
+
+
 def test_a_label_of_one_frame_is_wrong_without_it() -> None:
     features = np.random.default_rng(0).normal(size=(7, 9))
     lesson = learn(features, np.array([0, 0, 0, 1, 1, 1, 2]), 3, slice(4, None))

@@ -130,6 +130,8 @@ def ledoit_wolf(rows: np.ndarray) -> tuple[float, float]:
     """
     count, width = rows.shape
     lengths = np.square(rows).sum(axis=1)
+    if count < 3:  # two rows are each other's mirror: by the formula below there would be no error at all
+        return 1.0, float(lengths.sum() / (count * width))
     products = rows @ rows.T if count < width else rows.T @ rows  # of one sum of squares
     squares = np.square(products).sum() / count**2
     level = lengths.sum() / (count * width)

@@ -15,7 +15,7 @@ from edge.model.likeness import choose, pack, unit
 REFUSED = 0.01  # share of the right answers that may become "unknown", as in training
 PART = 0.8  # of it, for the likeness; the rest for the score
 _TAIL = 2.41  # standard deviations below the mean of a Gaussian: 0.8 % lie there
-_TEMPERATURES = np.geomspace(0.05, 20, 241)
+_TEMPERATURES = np.geomspace(0.05, 1e5, 361)  # few frames that are much alike give logits of thousands
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def solve_and_leave_out(features: np.ndarray, labels: np.ndarray, count: int) ->
     rows, diagonal, means, counts, shares = within_labels(features, labels, count)
     total = diagonal + np.square(rows).sum(axis=0)
     diagonal = diagonal + np.maximum(max(FLOOR * total.mean(), 1e-12) - total, 0)
+    diagonal = np.maximum(diagonal, FLOOR * total)  # frames that are all alike must not leave it without an inverse
     values = np.asarray(features, np.float64)
     away = values - means[labels]
     kernel, turned = np.split(_solve(rows, diagonal, np.concatenate([means, away]).T), [count], axis=1)
