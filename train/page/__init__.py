@@ -2,6 +2,8 @@
 
 import base64
 import io
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import jinja2
 import matplotlib
 import numpy as np
 
+from edge.errors import UserError
 from edge.files import whole
 from edge.pictures import read_picture
 
@@ -40,13 +43,20 @@ def write_page(path: Path, template: Path, **values: Any) -> None:
         part.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def thumbnail(path: str | Path) -> str:
+def thumbnails(paths: Iterable[Path], side: int = THUMBNAIL) -> dict[Path, str]:
+    """`thumbnail` of many pictures, on all cores."""
+    with ThreadPoolExecutor() as pool:
+        kept = list(paths)
+        return dict(zip(kept, pool.map(lambda path: thumbnail(path, side), kept), strict=True))
+
+
+def thumbnail(path: str | Path, side: int = THUMBNAIL) -> str:
     """A picture as a small JPEG within the page; an empty string if it is gone or cannot be read any more."""
     try:
         frame = read_picture(Path(path))
-    except (OSError, ValueError):
+    except UserError:
         return ""
-    scale = min(1.0, THUMBNAIL / max(frame.shape[:2]))
+    scale = min(1.0, side / max(frame.shape[:2]))
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     data = cv2.imencode(".jpg", cv2.resize(frame, size, interpolation=cv2.INTER_AREA))[1].tobytes()
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
