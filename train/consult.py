@@ -15,8 +15,8 @@ from train.progress import say, waiting
 from train.treat import write_table
 
 TABLE, PAGE = "doctor.csv", "doctor.html"
-SHOWN = 8  # pictures of a finding
-_SIDE = 160
+SHOWN = 6  # pictures of a finding
+PAGE_SIDE = 160  # pixels of a picture on the page
 
 
 def consult(options: Options, data: Dataset) -> int:
@@ -50,4 +50,4 @@ def shown(findings: list[Finding], data: Dataset) -> dict[str, Any]:
     rows = [row for finding in findings for row in finding.rows[:SHOWN]]
     paths = {path for row in rows for path in (row.path, row.other) if path}
     names = {path: str(path.relative_to(data.root)) for path in paths}
-    return {"findings": findings, "most": SHOWN, "names": names, "thumbnails": thumbnails(paths, _SIDE)}
+    return {"findings": findings, "most": SHOWN, "names": names, "thumbnails": thumbnails(paths, PAGE_SIDE)}

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,8 @@ from edge.pictures import read_picture
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+plt.rcParams["text.parse_math"] = False  # a label may have dollars in it
+
 BLUE, ORANGE, GREEN, RED = "#2f81f7", "#d9730d", "#2da44e", "#e5534b"  # to be seen on white and on black
 INK, SOFT = "#010203", "#040506"  # stand for the colours of the page's own text, which follow light and dark
 THUMBNAIL = 224  # pixels
@@ -30,7 +33,15 @@ FILTERS = {
     "points": lambda value: f"{value:.2f}",
     "interval": lambda ends: f"{ends[0]:+.2f}{SPACE}to{SPACE}{ends[1]:+.2f}",
     "name": lambda path: Path(path).name,
+    "marked": lambda text: _marked(text),
 }
+
+
+def _marked(text: str) -> str:
+    """Plain text with `names` in the letters of code."""
+    return jinja2.utils.markupsafe.Markup(
+        re.sub("`([^`]*)`", r"<code>\1</code>", str(jinja2.utils.markupsafe.escape(text)))
+    )
 
 
 def write_page(path: Path, template: Path, **values: Any) -> None:
