@@ -24,7 +24,7 @@ from train.looks import Look
 
 LOOK, ASIDE, MOVE, KEEP = "look", "set aside", "move to ", "keep"
 _WIDE = 8192  # features from here on are projected first
-_BLOCK = 1 << 24  # cosines that are in memory at a time
+_BLOCK = 1 << 22  # cosines that are in memory at a time
 _ODD = 3.5  # modified z-score of what stands out (Iglewicz & Hoaglin, "How to detect and handle outliers", 1993)
 _DARK, _WHITE = 60.0, 0.3  # mean grey, share of white pixels: what stands out and is beyond this
 _LONG = 2.0  # times longer than the input of the model
@@ -202,26 +202,25 @@ def _near(case: Case) -> list[Finding]:
                                 case.pictures[other[i]].path))  # fmt: skip
         found[name] = rows
     alike = {
-        name: f"{_pictures(rows)} {_verb(rows, 'looks', 'look')} nearly as another one of"
-        for name, rows in found.items()
+        name: f"{_pictures(rows)} {_verb(rows, 'looks', 'look')} nearly the same as" for name, rows in found.items()
     }
     from_here = f"(cosine of the features from {NEAR} up)"
     return [
         *_finding(
             "nearly the same, two labels",
-            f"{alike['labels']} another label {from_here}.",
+            f"{alike['labels']} one of another label {from_here}.",
             "Look at the pairs: one of the labels may be wrong.",
             found["labels"],
         ),
         *_finding(
             "nearly the same, two splits",
-            f"{alike['splits']} another split {from_here}: the accuracy will flatter.",
-            "Keep pictures of one subject or one moment in one split; set the training ones aside.",
+            f"{alike['splits']} one of another split {from_here}: the accuracy will flatter.",
+            "Keep pictures of one subject or one moment in one split: set the training ones aside.",
             found["splits"],
         ),
         *_finding(
             "nearly the same",
-            f"{alike['label']} the same label {from_here}.",
+            f"{alike['label']} another one of the same label {from_here}.",
             "They do no harm here, as they stay on one side of every split; but they count for less than their number.",
             found["label"],
         ),

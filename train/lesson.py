@@ -30,7 +30,7 @@ def out_of_fold(
         own = fold % _PARTS == part
         others = np.unique(fold[~own])
         some = max(1, round(abs(share) * len(others)))
-        used = ~own & np.isin(fold, others[:some] if share > 0 else others[-some:])
+        used = np.isin(fold, others[:some] if share > 0 else others[-some:])
         (head,) = space.fit([QUICK], used)
         answers[own] = space.answers(head, own)
     return answers / TEMPERATURES[log_losses(answers, labels).mean(axis=0).argmin()]
