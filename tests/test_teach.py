@@ -164,6 +164,26 @@ def test_labels_are_kept(taught: Path, tmp_path: Path) -> None:
             assert classifier.classify(flat(red, blue)).label == label
 
 
+def test_a_label_that_can_name_no_folder_gets_one_that_can(taught: Path, tmp_path: Path) -> None:
+    """Labels that are kept come from a file, which may call them anything."""
+    file = read_model(taught)
+    assert file.spec is not None
+    labels = ("../up", "a/b", "CON.")
+    named = replace(file, spec=replace(file.spec, labels=labels))
+    with Classifier(file, threshold=0) as classifier:
+        folder = tmp_path / "in" / "frames"
+        state = Taught(named, classifier.widths(), SaveFolder(folder), keep_labels=True)
+        for place, label in enumerate(labels):
+            image = flat(200, 40 * place)
+            features = classifier.classify(image).features
+            assert features is not None
+            assert state.take(label, image, features)
+        assert {path.parent.parent for path in tmp_path.rglob("*.jpg")} == {folder}
+        again = Taught(named, classifier.widths(), SaveFolder(folder), keep_labels=True)
+        again.read(folder, lambda image: np.asarray(classifier.classify(image).features))
+    assert [(row["label"], row["frames"]) for row in again.table()] == [(label, 1) for label in labels]
+
+
 def test_what_is_kept_comes_back(taught: Path) -> None:
     random = np.random.default_rng(2)
     features = random.gamma(1, 1, (50, 1664)).astype(np.float32) * np.repeat([1, 50], [384, 1280])
