@@ -150,7 +150,7 @@ class Taught:
             top = path.relative_to(root).parts[0]
             try:
                 image = read_picture(path)
-                label = self.add_label(names.get(top, top))
+                label = names[top] if top in names else self.add_label(top)
                 if len(self.frames) >= _MOST:
                     raise UserError(f"{root}: more than {_MOST} photos; python -m train is made for so many")
                 self._add(label, features_of(image), path, image)

@@ -330,15 +330,16 @@ class Camera:
 
     def __init__(self, model: Path, folder: Path) -> None:
         file = read_model(model)
-        self.classifier = Classifier(file, threshold=0)
+        self.classifier, self.turn = Classifier(file, threshold=0), threading.Lock()
         self.folder, self.out, self.number = folder / "frames", folder / "out.tflite", 0
         self.taught = Taught(file, self.classifier.widths(), SaveFolder(self.folder))
         self.page = LessonPage("0", "cam", self.taught, self.out)
 
     def see(self, red: int, blue: int) -> Result:
-        self.number += 1
         image = flat(red, blue)
-        result = self.classifier.classify(image)
+        with self.turn:  # a classifier is of one thread at a time
+            self.number += 1
+            result = self.classifier.classify(image)
         self.page.write(Moment(Frame(image, self.number, "cam", 0.0), result, "", None, 25.0, 0, 0, 0.0))
         return result
 
