@@ -173,10 +173,10 @@ class Taught:
         """Solve the head again."""
         with self._lock:
             self.changes += 1
-            self._learnt, self._right = None, {}
             features, truth = self._all()
             used, truth = np.unique(truth, return_inverse=True)
             if len(used) < 2:
+                self._learnt, self._right = None, {}
                 return
             labels = tuple(self.labels[place] for place in used)
             lesson = learn(features, truth, len(labels), self._top())
