@@ -15,6 +15,8 @@ SCHEME   ?=
 # Pictures for the self-test of a bundle; empty: of the run that MODEL lies in. WHEELS=1: install without a network.
 PICTURES ?=
 WHEELS   ?=
+# Photos of any kind, for the int8 file of `make backbone`; empty: it is float16.
+CALIBRATION ?=
 ON_PI    := "$${FROSTLITE_HOME:-$$HOME/frostlite}/frostlite"
 WITH_SYSTEMD := [ -d /run/systemd/system ] || { echo "no systemd runs there, so there is no service" >&2; exit 2; };
 WEIGHTS  ?= imagenet
@@ -27,10 +29,10 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 # Recipes read these as "$$PI": what is in them is no command.
-export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES
+export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES CALIBRATION
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
+.PHONY: help setup demo backbone train doctor exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
 	test test-pi lint clean constraints
 
 help: ## print the targets
@@ -61,6 +63,9 @@ demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, an
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 	@$(PY) -m train --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE)
 
+doctor: .venv/setup ## DATA=photos: what is wrong with the photos, and what to do
+	@$(PY) -m train --data "$$DATA" --doctor --backbone $(BACKBONE)
+
 exercise: DATA = horses-or-humans
 exercise: RUN = runs/exercise
 exercise: .venv/setup ## the course's exercise: InceptionV3 at mixed7, 150 px, Dense 1024, dropout, without views and with (WEIGHTS=file.h5)
@@ -85,6 +90,9 @@ live: .venv/setup ## classify what the camera sees (SOURCE=0, clip.mp4, folder)
 
 bench: .venv/setup ## time the model on this machine: stages, threads, cold start, memory
 	@$(PY) -m edge bench "$$MODEL"
+
+backbone: .venv/setup ## dist/BACKBONE.tflite, features alone, to be taught on the device (CALIBRATION=photos: int8)
+	@$(PY) -m convert.backbone $(BACKBONE) $(if $(CALIBRATION),--calibration-dir "$$CALIBRATION") --out dist/$(BACKBONE).tflite
 
 bundle: .venv/setup ## pack MODEL with all that a Raspberry Pi needs (WHEELS=1: for one without a network)
 	@$(PY) -m convert.bundle "$$MODEL" $(if $(PICTURES),--pictures "$$PICTURES") $(if $(filter-out 0,$(WHEELS)),--wheels)

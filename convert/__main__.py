@@ -4,6 +4,7 @@
     python -m convert runs/photos --scheme int8 float16 --tolerance 0.5
     python -m convert runs/photos --scheme all --prefer size
     python -m convert mine.keras --data photos --spec spec.json --out runs/mine
+    python -m convert taught.tflite                        # of python -m edge teach: taught-folded.tflite
     python -m convert converted_keras.zip --data photos      # as Teachable Machine hands it out
 
 Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, `report.html` and `report.json`. Without --scheme
@@ -68,13 +69,19 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     given = [value is not None for value in (options.data, options.spec, options.out)]
     archive = options.run.suffix.lower() == ".zip" and options.data  # it says what a contract says
-    if (any(given) or options.run.is_file()) and not all(given) and not archive:
+    taught = options.run.suffix.lower() == ".tflite" and not any(given)
+    if (any(given) or options.run.is_file()) and not taught and not all(given) and not archive:
         parser.error("a model that was trained elsewhere takes all of --data, --spec and --out")
     return options
 
 
 def main() -> int:
     options = parse_arguments()
+    if options.run.suffix.lower() == ".tflite" and options.run.is_file():
+        from convert.fold import fold
+
+        print(f"folded: {fold(options.run)}")
+        return 0
     from train.progress import waiting
     from train.rundir import read_run
 

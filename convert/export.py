@@ -1,6 +1,7 @@
 """From a Keras model to the bytes of one `.tflite` file that carries its contract."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,12 +43,13 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
     return package(graph, replace(job.spec, scheme=name)), notes
 
 
-def package(graph: bytes, spec: ModelSpec) -> bytes:
-    """A `.tflite` file: the graph, the standard metadata in it, and the contract behind it."""
-    features, feature_map = features_of(Graph(graph))
-    spec = replace(spec, features=features, feature_map=feature_map)
+def package(graph: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = None) -> bytes:
+    """A `.tflite` file: the graph, the standard metadata in it, and the contract and more files behind it."""
+    if not spec.features:
+        features, feature_map = features_of(Graph(graph))
+        spec = replace(spec, features=features, feature_map=feature_map)
     graph = add_metadata(graph, spec)
-    return append_files(graph, replace(spec, graph_sha256=hashlib.sha256(graph).hexdigest()))
+    return append_files(graph, replace(spec, graph_sha256=hashlib.sha256(graph).hexdigest()), more)
 
 
 def widen(model: keras.Model) -> keras.Model:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.model.likeness import Bank, choose, pack
+from edge.model.likeness import SIZE, Bank, choose, pack
 from train.dataset import Picture
 from train.figures import wilson
 from train.heads import folds
@@ -26,11 +26,13 @@ class Known:
 
     Attributes:
         bank: int8 (vectors, features).
+        chosen: which pictures are in it, int (vectors,): `edge.model.kept.keep` takes their features of all depths.
         likeness: the smallest one for an answer, -1 to 1.
         refused, right: how many of the right answers fall short of it.
     """
 
     bank: np.ndarray
+    chosen: np.ndarray
     likeness: float
     refused: int
     right: int
@@ -51,6 +53,7 @@ def remember(
     held_out: np.ndarray,
     right: np.ndarray,
     share: float,
+    size: int = SIZE,
 ) -> Known:
     """Make the bank, and set the likeness so that about `share` of the right answers fall short of it.
 
@@ -63,21 +66,23 @@ def remember(
         held_out: the same of pictures that the model was not fitted on, (any, features), perhaps none.
         right: which answers are right, bool: of `pictures` out of fold, then of those held out.
         share: 0 to 1.
+        size: vectors at most.
     """
     labels = np.array([picture.label for picture in pictures])
     fold = folds(pictures)
     found = np.empty(len(pictures), np.float32)
     for number in np.unique(fold):
         own = fold == number
-        found[own] = _bank(features[~own], labels[~own]).likeness(features[own])
-    bank = pack(features[choose(features, labels)])
+        found[own] = _bank(features[~own], labels[~own], size).likeness(features[own])
+    chosen = choose(features, labels, size)
+    bank = pack(features[chosen])
     parts = [found[right[: len(pictures)]], Bank(bank).likeness(held_out)[right[len(pictures) :]]]
     limits = [float(np.quantile(part, share, method="lower")) for part in parts if len(part)]
     # Rounded down: what the device finds differs in the last digits.
     likeness = max(-1.0, np.floor(1e4 * min(limits, default=-1.0)) / 1e4)
     every = np.concatenate(parts)
-    return Known(bank, float(likeness), int((every < likeness).sum()), len(every))
+    return Known(bank, chosen, float(likeness), int((every < likeness).sum()), len(every))
 
 
-def _bank(features: np.ndarray, labels: np.ndarray) -> Bank:
-    return Bank(pack(features[choose(features, labels)]))
+def _bank(features: np.ndarray, labels: np.ndarray, size: int) -> Bank:
+    return Bank(pack(features[choose(features, labels, size)]))

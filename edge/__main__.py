@@ -5,6 +5,8 @@ python -m edge run best.tflite --source 0 --preview 8080
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
 python -m edge run --list-sources
 python -m edge collect --label horse --source 0 --out photos --count 50
+python -m edge teach best.tflite --source 0 --preview 8080
+python -m edge teach best.tflite --data photos
 python -m edge bench best.tflite
 python -m edge info best.tflite
 python -m edge selftest ~/frostlite/current
@@ -29,7 +31,9 @@ from edge.text import one_line
 
 def parse_arguments() -> argparse.Namespace:
     parser = Parser("python -m edge", description="Classify pictures and live frames.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|classify|collect|bench|info|selftest")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="run|classify|collect|teach|bench|info|selftest"
+    )
     model, how, camera = model_options(), classify_options(), camera_options()
 
     run = commands.add_parser(
@@ -87,6 +91,21 @@ def parse_arguments() -> argparse.Namespace:
     collect.add_argument("--preview", metavar="[HOST:]PORT", help="serve a page with the picture and a button")
     collect.add_argument("--window", action="store_true", help="show the frames; Space saves one, q ends")
     collect.set_defaults(function=collect_frames)
+
+    teach = commands.add_parser(
+        "teach", parents=[camera_options(None)], help="new labels by a few frames each, on this machine"
+    )
+    teach.add_argument("model", metavar="MODEL", type=Path, help="a .tflite file of FrostLite, or of make backbone")
+    teach.add_argument(
+        "--data", metavar="DIR", type=Path, help="photos, DIR/LABEL/…; frames are kept there too; default: photos"
+    )
+    teach.add_argument("--out", metavar="FILE", type=Path, default=Path("taught.tflite"), help="default: taught.tflite")
+    teach.add_argument("--label", metavar="NAME", nargs="+", help="labels that the page starts with")
+    teach.add_argument("--keep", action="store_true", help="go on from the labels that MODEL has")
+    teach.add_argument("--preview", metavar="[HOST:]PORT", help="serve the page with a button for each label")
+    teach.add_argument("--threads", metavar="N", type=number(int, 1, 64), help="default: one per core")
+    teach.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
+    teach.set_defaults(function=teach_labels)
 
     bench = commands.add_parser("bench", parents=[model_options("+")], help="time per stage, cold start and memory")
     bench.add_argument("--source", help="frames of this; default: a 640x480 pattern")
@@ -155,13 +174,13 @@ def classify_options() -> Parser:
     return parser
 
 
-def camera_options() -> Parser:
+def camera_options(source: str | None = "0") -> Parser:
     from edge.sources.view import parse_region
 
     parser = Parser(add_help=False)
     parser.add_argument(
         "--source",
-        default="0",
+        default=source,
         help="0, /dev/video2, picamera2[:N], rtsp://…, http://…, - (JPEGs), test:, video, folder, pattern; default: 0",
     )
     parser.add_argument(
@@ -314,6 +333,13 @@ def collect_frames(options: argparse.Namespace) -> int:
     from edge.collect import collect
 
     return collect(options)
+
+
+def teach_labels(options: argparse.Namespace) -> int:
+    from edge.model.contract import read_model
+    from edge.teach import teach
+
+    return teach(options, read_model(options.model))
 
 
 def bench_models(options: argparse.Namespace) -> int:

@@ -45,6 +45,19 @@ class SaveFolder:
                 self._counts = {path.name: sum(1 for _ in path.glob("[!.]*.jpg")) for path in folders}
             return dict(self._counts)
 
+    def set_aside(self, path: Path) -> None:
+        """Move a picture to where training does not look: DIR/.thrown-out."""
+        place = unused(self.root / ".thrown-out" / f"{path.parent.name}-{path.name}")
+        try:
+            place.parent.mkdir(exist_ok=True)
+            path.rename(place)
+        except FileNotFoundError:
+            pass  # somebody else did it
+        except OSError as error:
+            raise UserError(f"{path}: cannot be moved to {place}: {error.strerror}") from error
+        with self._lock:
+            self._counts = None
+
     def save(self, label: str, image: np.ndarray, mark: str = "", even_if_full: bool = False) -> Path:
         """Write a BGR uint8 frame (height, width, 3), whole or not at all; the path that it got: the time and `mark`.
 

@@ -394,3 +394,59 @@ def test_the_page_in_chromium(browser: Any, tiny_model: Path, tmp_path: Path) ->
             os.close(writer)
             os.close(reader)
         assert job.wait(15) == 0
+
+
+def reachable(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_page_that_teaches_in_chromium(browser: Any, tiny_model: Path, tmp_path: Path) -> None:
+    """With a folder for a camera: labels are typed, buttons held, a frame is thrown out, the file is saved."""
+    for name, red in (("1", 230), ("2", 20)):
+        (tmp_path / "camera").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "camera" / f"{name}.png"), flat(red, 250 - red))
+    port, out = free_port(), tmp_path / "taught.tflite"
+    command = ("teach", tiny_model, "--source", tmp_path / "camera", "--preview", port, "--data", tmp_path / "photos")
+    with edge(*command, "--out", out, "--label", "warm") as job:
+
+        def text(name: str) -> str:
+            return browser.find_element("id", name).text
+
+        def sees(red: bool) -> bool:
+            pixel = """const pen = document.getElementById('picture').getContext('2d');
+                return Array.from(pen.getImageData(5, 5, 1, 1).data);"""
+            return (browser.execute_script(pixel)[0] > 127) == red
+
+        try:
+            wait_for(lambda: reachable(port))
+            browser.set_window_size(1200, 900)
+            browser.get_log("browser")
+            browser.get(f"http://127.0.0.1:{port}/")
+            browser.find_element("id", "name").send_keys("cold\n")
+            wait_for(lambda: len(browser.find_elements("css selector", "#buttons button")) == 2)
+            for place, red in ((0, True), (1, False)):
+                button = browser.find_elements("css selector", "#buttons button")[place]
+                wait_for(lambda red=red: sees(not red))
+                wait_for(lambda red=red: sees(red))
+                browser.execute_script("arguments[0].dispatchEvent(new PointerEvent('pointerdown'))", button)
+                time.sleep(0.3)
+                browser.execute_script("dispatchEvent(new PointerEvent('pointerup'))")
+                wait_for(lambda place=place: len(browser.find_elements("css selector", "#grid button")) == place + 1)
+            wait_for(lambda: sees(True) and text("label") == "warm")
+            wait_for(lambda: sees(False) and text("label") == "cold")
+            browser.find_element("id", "finish").click()
+            wait_for(lambda: text("saved").startswith("saved as"))
+            assert out.exists()
+            size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+            for narrow in (False, True):
+                if narrow:
+                    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+                assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+            browser.find_element("css selector", "#grid button").click()
+            wait_for(lambda: len(browser.find_elements("css selector", "#grid button")) == 1)
+            assert [line for line in browser.get_log("browser") if line["source"] != "rendering"] == []
+            job.send_signal(signal.SIGTERM)
+        finally:
+            browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        assert job.wait(15) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-_Z = 1.959964  # of 95 %, two sides
+from edge.share import wilson as wilson
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,6 @@ class Figures:
 def figures(answers: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> Figures:
     """Of answers and true labels, int (pictures,) each."""
     return Figures(tuple(labels), confusion_matrix(truth, answers, len(labels)))
-
-
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """The interval of 95 % for a share (Wilson, "Probable inference, the law of succession", 1927)."""
-    share = right / of
-    middle = (share + _Z**2 / (2 * of)) / (1 + _Z**2 / of)
-    half = _Z / (1 + _Z**2 / of) * np.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
-    return max(0.0, min(share, float(middle - half))), min(1.0, max(share, float(middle + half)))  # but for rounding
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

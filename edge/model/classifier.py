@@ -10,7 +10,8 @@ from types import TracebackType
 import numpy as np
 
 from edge.errors import UserError
-from edge.model.contract import BANK_FILE, ModelFile, ModelSpec, read_model
+from edge.model.contract import BANK_FILE, HEAD_FILE, ModelFile, ModelSpec, read_model
+from edge.model.head import Head, softmax
 from edge.model.interpreter import Interpreter, load_runtime
 from edge.model.likeness import from_bytes
 from edge.model.preprocess import prepare
@@ -92,9 +93,11 @@ class Classifier:
             self.interpreter = Interpreter(file.graph, threads, runtime, self.spec.features)
             bank = file.files.get(BANK_FILE) if self.spec.features else None
             self.bank = from_bytes(bank) if bank is not None else None
+            shape = sum(self.widths()), len(self.spec.labels)
+            self.head = Head.from_bytes(file.files[HEAD_FILE], shape) if self.spec.head else None
         except (UserError, ValueError) as error:
             raise UserError(f"{file.path}: {error}") from error
-        outputs = len(self.spec.labels)
+        outputs = len(self.spec.labels) if self.head is None else self.interpreter.output_shape[-1]
         self._asks = self.threshold > 0 or threshold is None  # whether there is a frame that gets no answer
         self._binary = outputs == 2 and self.interpreter.output_shape == (1, 1)
         for name, expected, found in (
@@ -148,6 +151,10 @@ class Classifier:
         likeness = float(self.bank.likeness(depths[-1][None])[0]) if self.bank else None
         return np.concatenate(depths), likeness
 
+    def widths(self) -> list[int]:
+        """How many features each depth has, the last one last; none where the file does not tell."""
+        return [self.interpreter.read(name).size for name in self.spec.features]
+
     def close(self) -> None:
         """Give the runtime's memory back; the classifier cannot be used afterwards."""
         del self.interpreter
@@ -162,6 +169,9 @@ class Classifier:
 
     def _finish(self, output: np.ndarray) -> np.ndarray:
         """Scores, float32 (labels,), of an output, float32 (1, labels), or (1, 1) of the second of two labels."""
+        if self.head is not None:
+            depths = [self.interpreter.read(name).reshape(1, -1) for name in self.spec.features]
+            return softmax(self.head.logits(np.concatenate(depths, axis=1)))[0].astype(np.float32)
         scores = output[0]
         logits = self.spec.output == "logits"
         if self._binary:  # a sigmoid p stands for 1 - p and p; its logit z for the logits 0 and z

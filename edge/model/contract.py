@@ -22,10 +22,13 @@ from edge.text import printable
 SPEC_FILE = "frostlite.json"
 LABELS_FILE = "labels.txt"
 BANK_FILE = "likeness.npy"
+KEPT_FILE = "kept.npz"
+HEAD_FILE = "head.npy"
 RESIZE_MODES = ("stretch", "crop", "pad")
 OUTPUTS = ("probabilities", "logits")
 MAX_MODEL_BYTES = 1 << 30
 MAX_SPEC_BYTES = 1 << 20
+MAX_HEAD_BYTES = 1 << 24
 MAX_FILES = 64
 
 
@@ -45,6 +48,8 @@ class ModelSpec:
         feature_map: name of the tensor with the last feature map, (1, height, width, channels); empty if unknown.
         likeness: the smallest likeness (`edge.model.likeness`), -1 to 1, of the top features to the training pictures
             for an answer other than "unknown"; -1 asks for none.
+        head: SHA-256 of `head.npy` behind the graph, hexadecimal, where the head was taught on a device
+            (`edge.model.head`): its scores, and not the graph's, are of `labels`. Empty: the graph has its head.
         backbone, scheme: names, for people.
         graph_sha256: of the flatbuffer part of the file, hexadecimal; empty outside a `.tflite` file.
         provenance: JSON values that say where the model comes from; "threshold" in it: what was measured of that.
@@ -64,6 +69,7 @@ class ModelSpec:
     features: tuple[str, ...] = ()
     feature_map: str = ""
     likeness: float = -1.0
+    head: str = ""
     backbone: str = ""
     scheme: str = ""
     graph_sha256: str = ""
@@ -166,6 +172,8 @@ def _checked(path: Path, data: bytes) -> ModelFile:
         raise UserError(
             f"{path}: damaged or changed: expected a graph with SHA-256 {spec.graph_sha256 or 'unknown'}, found {found}"
         )
+    if spec.head and hashlib.sha256(files.get(HEAD_FILE, b"")).hexdigest() != spec.head:
+        raise UserError(f"{path}: damaged or changed: expected a {HEAD_FILE} in it with SHA-256 {spec.head}")
     return ModelFile(path, graph, spec, files)
 
 
@@ -204,7 +212,7 @@ def _associated_files(data: bytes) -> tuple[int, dict[str, bytes]]:
         end = min((entry.header_offset for entry in entries), default=len(data))
         files = {}
         for entry in entries:
-            if entry.file_size <= MAX_SPEC_BYTES:
+            if entry.file_size <= (MAX_HEAD_BYTES if entry.filename == HEAD_FILE else MAX_SPEC_BYTES):
                 files[entry.filename] = archive.read(entry)
             elif entry.filename == SPEC_FILE:
                 raise ValueError(f"{entry.filename} has {entry.file_size} bytes")

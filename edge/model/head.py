@@ -5,12 +5,13 @@ covariance that is seen is drawn towards its diagonal: by the share that Ledoit 
 for large-dimensional covariance matrices", 2004) derive from the pictures of each label, or by one that is given.
 """
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
 
 _CHUNK = 4096  # rows that are in memory at once in double precision
-_FLOOR = 1e-4  # of the mean variance: a feature that never changes must not be divided by nothing
+FLOOR = 1e-4  # of the mean variance: a feature that never changes must not be divided by nothing
 NEVER = -50.0  # logits below all others: of a label without a picture
 
 
@@ -32,6 +33,30 @@ class Head:
         made = [np.asarray(features[start : start + _CHUNK], np.float64) @ self.kernel + self.bias for start in starts]
         return np.concatenate(made) if made else np.empty((0, len(self.bias)))
 
+    def to_bytes(self) -> bytes:
+        """As a file in NumPy's format: float32 (features + 1, labels), the bias last."""
+        buffer = io.BytesIO()
+        np.save(buffer, np.vstack([self.kernel, self.bias]).astype(np.float32), allow_pickle=False)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, shape: tuple[int, int]) -> "Head":
+        """What `to_bytes` made, of `shape` (features, labels).
+
+        Raises:
+            ValueError: if it is something else.
+        """
+        try:
+            found = np.load(io.BytesIO(data), allow_pickle=False)
+        except EOFError as error:
+            raise ValueError("expected a head, found an empty file") from error
+        expected = shape[0] + 1, shape[1]
+        if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.shape != expected:
+            raise ValueError(f"expected a head of float32 {expected}, found {getattr(found, 'shape', found)}")
+        if not np.isfinite(found).all():
+            raise ValueError("expected a head of finite numbers, found others")
+        return cls(found[:-1], found[-1])
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Scores (pictures, labels) that sum to 1."""
@@ -50,9 +75,24 @@ def solve_lda(
         share: how far the covariance is drawn towards its diagonal, 0 to 1; None is Ledoit & Wolf's, label by label.
         balance: all labels are as likely, and not as likely as they are frequent.
     """
+    rows, diagonal, means, counts, _ = within_labels(features, labels, count, share)
+    covariance = rows.T @ rows
+    covariance[np.diag_indices_from(covariance)] += diagonal
+    return discriminant(covariance, means, counts, balance)
+
+
+def within_labels(
+    features: np.ndarray, labels: np.ndarray, count: int, share: float | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What the covariance within the labels consists of: it is rowsᵀ rows + diag(diagonal).
+
+    Returns:
+        rows (pictures, features), diagonal (features,), means (labels, features), and of each label how many pictures
+        it has and by which share it is drawn towards the diagonal.
+    """
     rows = np.array(features, np.float64)
     counts = np.bincount(labels, minlength=count)
-    means = np.zeros((count, rows.shape[1]))
+    means, shares = np.zeros((count, rows.shape[1])), np.zeros(count)
     diagonal = np.zeros(rows.shape[1])
     for label in np.flatnonzero(counts):
         own = rows[labels == label]
@@ -60,12 +100,10 @@ def solve_lda(
         own -= means[label]
         variance = np.square(own).mean(axis=0)
         scale = np.sqrt(np.where(variance > 0, variance, 1.0))
-        own_share, level = (share, 1.0) if share is not None else ledoit_wolf(own / scale)
-        diagonal += counts[label] / len(rows) * own_share * level * variance
-        rows[labels == label] = own * np.sqrt((1 - own_share) / len(rows))
-    covariance = rows.T @ rows
-    covariance[np.diag_indices_from(covariance)] += diagonal
-    return discriminant(covariance, means, counts, balance)
+        shares[label], level = (share, 1.0) if share is not None else ledoit_wolf(own / scale)
+        diagonal += counts[label] / len(rows) * shares[label] * level * variance
+        rows[labels == label] = own * np.sqrt((1 - shares[label]) / len(rows))
+    return rows, diagonal, means, counts, shares
 
 
 def discriminant(covariance: np.ndarray, means: np.ndarray, counts: np.ndarray, balance: bool = False) -> Head:
@@ -75,7 +113,7 @@ def discriminant(covariance: np.ndarray, means: np.ndarray, counts: np.ndarray, 
     """
     seen = counts > 0
     places = np.diag_indices_from(covariance)
-    covariance[places] = np.maximum(covariance[places], max(_FLOOR * covariance[places].mean(), 1e-12))
+    covariance[places] = np.maximum(covariance[places], max(FLOOR * covariance[places].mean(), 1e-12))
     kernel = np.linalg.solve(covariance, means.T)
     prior = np.where(seen, 1.0 if balance else counts, 1.0)
     bias = np.log(prior / prior[seen].sum()) - 0.5 * np.einsum("kf,fk->k", means, kernel)
@@ -92,6 +130,8 @@ def ledoit_wolf(rows: np.ndarray) -> tuple[float, float]:
     """
     count, width = rows.shape
     lengths = np.square(rows).sum(axis=1)
+    if count < 3:  # two rows are each other's mirror: by the formula below there would be no error at all
+        return 1.0, float(lengths.sum() / (count * width))
     products = rows @ rows.T if count < width else rows.T @ rows  # of one sum of squares
     squares = np.square(products).sum() / count**2
     level = lengths.sum() / (count * width)

@@ -4,6 +4,7 @@ Each picture is encoded once, at a modest rate and only while somebody looks, an
 `edge.web.server` hands it out.
 """
 
+import json
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ import threading
 import time
 from argparse import Namespace
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +77,8 @@ class Preview(Sink):
         model: names and values for the card; none if nothing classifies.
         label: the label that the form starts with.
     """
+
+    index = "index.html"
 
     def __init__(
         self,
@@ -214,18 +218,33 @@ class Preview(Sink):
                 self.encoded += 1
             return self._picture
 
-    def save(self, label: str) -> Path:
-        """Save the newest frame; where.
+    def actions(self) -> dict[str, Callable[[dict[str, Any]], str]]:
+        """What the page can ask for by POST: a path, and what takes the JSON object that came and says what it did.
+
+        It raises UserError for what cannot be done, KeyError and ValueError for an object of another form.
+        """
+        return {"/save": lambda given: f"saved as {self.folder.save(str(given['label']), self.newest().image)}"}
+
+    def file(self, path: str) -> tuple[bytes, str] | None:
+        """What lies at a path of its own, and its type."""
+        return None
+
+    @staticmethod
+    def as_json(value: Any) -> tuple[bytes, str]:
+        return json.dumps(value).encode(), "application/json"
+
+    def newest(self) -> Shown:
+        """The newest frame.
 
         Raises:
-            UserError: if there is none, or none that is new, or the label or the disk does not allow it.
+            UserError: if there is none, or none that is new.
         """
         newest = self._newest
         if newest is None:
             raise UserError("there is no frame yet")
         if not (signal := self.signal()).there:
             raise UserError(f"no frame for {signal.since:.0f} s: nothing is saved")
-        return self.folder.save(label, newest.image)
+        return newest
 
     def _answer(self, moment: Moment) -> dict[str, Any]:
         """The label that stands with its own score, which need not be the best one, and the bars."""

@@ -8,6 +8,7 @@ A viewer that asks one picture at a time never gets an old one out of a buffer, 
 import json
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,6 @@ _KINDS = {
     ".svg": "image/svg+xml",
 }
 _FILES = {f"/{path.name}": path for path in _PAGE.iterdir() if path.suffix in _KINDS}
-_FILES["/"] = _PAGE / "index.html"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -44,12 +44,15 @@ class Page(Protocol):
 
     token: str
     port: int
+    index: str
 
     def next(self, after: str) -> tuple[dict[str, Any], bytes]: ...
 
     def picture(self, seen: int, fill: bool) -> tuple[int, bytes]: ...
 
-    def save(self, label: str) -> Path: ...
+    def actions(self) -> dict[str, Callable[[dict[str, Any]], str]]: ...
+
+    def file(self, path: str) -> tuple[bytes, str] | None: ...
 
     def metrics(self) -> str: ...
 
@@ -90,8 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         query = parse_qs(address.query)
         if not self._admit(query):
             return
-        if address.path in _FILES:
-            path = _FILES[address.path]
+        if path := _FILES.get(f"/{self.page.index}" if address.path == "/" else address.path):
             self._answer(200, path.read_bytes(), _KINDS[path.suffix])
         elif address.path == "/metrics":
             self._answer(200, self.page.metrics().encode(), "text/plain; version=0.0.4; charset=utf-8")
@@ -104,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
                     self._answer(200, json.dumps(state).encode() + b"\n" + jpeg, "application/octet-stream")
                 else:
                     self._stream()
+        elif found := self.page.file(address.path):
+            self._answer(200, *found)
         else:
             self._answer(404, b"there is nothing here")
 
@@ -121,17 +125,18 @@ class Handler(BaseHTTPRequestHandler):
         # A form of another site can send neither this type nor, unasked, a request with it.
         if foreign or self.headers.get("Content-Type") != "application/json":
             return self._answer(403, b"only the page itself may do this")
-        if urlsplit(self.path).path != "/save":
+        action = self.page.actions().get(urlsplit(self.path).path)
+        if action is None:
             return self._answer(404, b"there is nothing here")
         if not short:
             return self._answer(413, b"expected a short request")
         try:
-            path = self.page.save(str(json.loads(body)["label"]))
+            told = action(json.loads(body))
         except UserError as error:
             return self._answer(409, str(error).encode())
         except (ValueError, KeyError, TypeError, RecursionError):
-            return self._answer(400, b"expected a JSON object with a label")
-        self._answer(200, f"saved as {path}".encode())
+            return self._answer(400, b"expected a JSON object of what is asked for")
+        self._answer(200, told.encode())
 
     def _admit(self, query: dict[str, list[str]]) -> bool:
         status = admit(self.page.token, self.headers, query.get("token", [""])[0])
