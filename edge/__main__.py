@@ -1,6 +1,7 @@
 """Classifies pictures and live frames with a `.tflite` file.
 
 python -m edge classify best.tflite horse.jpg human.jpg
+python -m edge classify best.tflite horse.jpg --why why.png
 python -m edge run best.tflite --source 0 --preview 8080
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
 python -m edge run --list-sources
@@ -66,6 +67,12 @@ def parse_arguments() -> argparse.Namespace:
 
     classify = commands.add_parser("classify", parents=[model, how], help="one line an image")
     classify.add_argument("images", metavar="IMAGE", nargs="+", type=Path)
+    classify.add_argument(
+        "--why",
+        metavar="OUT",
+        type=Path,
+        help="draw what speaks for the label, and what for the next; several: a folder",
+    )
     classify.set_defaults(function=classify_images)
 
     collect = commands.add_parser("collect", parents=[camera], help="save frames under a label, to train on")
@@ -234,7 +241,7 @@ def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
     return adopt(file, **given, runtime=getattr(options, "runtime", None))
 
 
-def open_classifier(options: argparse.Namespace) -> Any:
+def open_classifier(options: argparse.Namespace, why: bool = False) -> Any:
     from edge.model.classifier import Classifier
 
     return Classifier(
@@ -243,6 +250,7 @@ def open_classifier(options: argparse.Namespace) -> Any:
         runtime=options.runtime,
         top_k=options.top_k,
         threshold=options.threshold,
+        why=why,
     )
 
 
@@ -293,10 +301,19 @@ def classify_images(options: argparse.Namespace) -> int:
     from edge.sinks.base import as_json
 
     failed = 0
-    with open_classifier(options) as classifier:
-        for path in options.images:
+    with open_classifier(options, why=options.why is not None) as classifier:
+        for number, path in enumerate(options.images, 1):
             try:
-                result = classifier.classify(read_picture(path))
+                frame = read_picture(path)
+                result = classifier.classify(frame)
+                if options.why:
+                    several = len(options.images) > 1
+                    draw_why(
+                        classifier,
+                        frame,
+                        result,
+                        options.why / f"{number:03}-{path.stem}.png" if several else options.why,
+                    )
             except UserError as error:
                 print(one_line(f"error: {error}"), file=sys.stderr)
                 failed += 1
@@ -308,6 +325,29 @@ def classify_images(options: argparse.Namespace) -> int:
                 scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
                 print(f"{one_line(str(path))}: {unknown}{scores}", flush=True)
     return 2 if failed else 0
+
+
+def draw_why(classifier: Any, frame: Any, result: Any, path: Path) -> None:
+    """Write a picture of what speaks for the best label, and what for the next."""
+    import cv2
+
+    from edge.files import whole
+    from edge.model.why import best_two, overlay
+    from edge.sinks.overlay import caption
+
+    label, rival = best_two(result.scores)
+    heat, names = classifier.heat(label, rival), classifier.spec.labels
+    drawn = caption(overlay(frame, heat, classifier.spec), f"{names[label]} {heat.mean():+.1f} against {names[rival]}")
+    try:
+        image = cv2.imencode(path.suffix, drawn)[1].tobytes()
+    except cv2.error:
+        raise UserError(f"--why: expected a name such as out.png or out.jpg, found {path}") from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as part:
+            part.write_bytes(image)
+    except OSError as error:
+        raise UserError(f"--why: {path}: cannot write there: {error.strerror}") from error
 
 
 def collect_frames(options: argparse.Namespace) -> int:
