@@ -241,16 +241,19 @@ def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
     return adopt(file, **given, runtime=getattr(options, "runtime", None))
 
 
-def open_classifier(options: argparse.Namespace, why: bool = False) -> Any:
+def open_classifier(options: argparse.Namespace, why: bool | None = False) -> Any:
+    """The classifier of the options; `why` None: one that can show why, if the model can."""
     from edge.model.classifier import Classifier
+    from edge.model.why import explains
 
+    file = open_model(options)
     return Classifier(
-        open_model(options),
+        file,
         threads=options.threads,
         runtime=options.runtime,
         top_k=options.top_k,
         threshold=options.threshold,
-        why=why,
+        why=explains(file.graph, len(file.spec.labels)) if why is None else why,
     )
 
 
@@ -267,7 +270,7 @@ def run_live(options: argparse.Namespace) -> int:
 
     if options.smooth is not None:
         parse_smoothing(options.smooth)  # a wrong flag is told before anything is opened
-    with open_classifier(options) as classifier:
+    with open_classifier(options, why=None if options.preview else False) as classifier:
         asked = Mode(options.width, options.height, options.fps, options.fourcc)
         service = watchdogs()
         # Who watches a service, a page or a broker is told there; who sits at a terminal wants to know now.
@@ -374,7 +377,7 @@ def show_info(options: argparse.Namespace) -> int:
 
 
 def run_selftest(options: argparse.Namespace) -> int:
-    from edge.selftest import TOLERANCE, selftest
+    from edge.selftest import ALIKE, TOLERANCE, selftest
 
     found = selftest(options.bundle, options.runtime)
     if options.json:
@@ -385,6 +388,8 @@ def run_selftest(options: argparse.Namespace) -> int:
             f"{found.runtime}; {found.identical} to the last bit, largest difference {found.largest:.4f} "
             f"(allowed: {TOLERANCE}), {found.tensors} input tensors to the last bit"
         )
+        if found.likeness is not None:
+            print(f"self-test: features: smallest cosine to the expected ones {found.likeness:.4f} (allowed: {ALIKE})")
         for failure in found.failures:
             print(f"self-test failed: {failure}", file=sys.stderr)
     return 1 if found.failures else 0

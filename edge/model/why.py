@@ -111,6 +111,14 @@ def find_depths(graph: bytes, labels: int) -> tuple[Depth, ...]:
     return tuple(found)
 
 
+def explains(graph: bytes, labels: int) -> bool:
+    """Whether `find_depths` finds any."""
+    try:
+        return bool(find_depths(graph, labels))
+    except ValueError:
+        return False
+
+
 def best_two(scores: np.ndarray) -> tuple[int, int]:
     """The places of the best label and of the next best one among scores, float (labels,), two or more."""
     second, first = np.argsort(scores, kind="stable")[-2:]
@@ -151,7 +159,8 @@ def heat_of(maps: Sequence[np.ndarray], depths: Sequence[Depth], label: int, riv
         kernel, bias = depth.kernel, depth.bias
         if kernel.shape[1] == 1:  # a sigmoid: its logit is that of the second label
             kernel, bias = np.hstack([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
-        own = each[0] @ (kernel[:, label] - kernel[:, rival]) + (bias[label] - bias[rival])
+        own = each.reshape(-1, len(kernel)) @ (kernel[:, label] - kernel[:, rival]) + (bias[label] - bias[rival])
+        own = own.reshape(each.shape[1:3])
         wide = cv2.resize(own, finest[::-1], interpolation=cv2.INTER_LINEAR)
         heat += wide + (own.mean() - wide.mean())  # between the places of a coarse map it is drawn, not known
     return heat / np.float32(spec.temperature if spec.output == "logits" else 1)
