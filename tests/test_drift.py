@@ -1,6 +1,7 @@
 """Drift: alarms for what is another world, none for this one, whatever frames have to do with each other."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -152,16 +153,16 @@ def test_a_contract_with_another_usual_is_refused() -> None:
 class Spoiled(Source):
     """Fresh photos, blurred from the start."""
 
-    name, live = "spoiled", True
+    live = True
 
     def __init__(self, count: int) -> None:
-        super().__init__()
+        super().__init__("spoiled")
         self.frames = [STREAMS["blurred"](fresh(number)) for number in range(8)]
         self.count = count
 
     def __iter__(self) -> Iterator[Frame | None]:
         for number in range(self.count):
-            yield Frame(self.frames[number % 8], number, self.name)
+            yield Frame(self.frames[number % 8], number, self.name, time.monotonic())
 
 
 class Told(Sink):
@@ -178,8 +179,8 @@ class Told(Sink):
 def test_a_run_says_so_once_and_keeps_the_pictures(
     known: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With hours of a fifth of a second."""
-    monkeypatch.setattr(edge.drift, "HOUR", 0.2)
+    """With hours of a twentieth of a second."""
+    monkeypatch.setattr(edge.drift, "HOUR", 0.05)
     told, kept = Told(), Uncertain(tmp_path / "kept", every=0.1)
     with Classifier(known, threshold=0) as classifier:  # each frame gets an answer: none is kept for its score
         run(classifier, Spoiled(1200), [told, kept])
