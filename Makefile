@@ -30,7 +30,7 @@ CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlit
 export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
+.PHONY: help setup demo train doctor exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
 	test test-pi lint clean constraints
 
 help: ## print the targets
@@ -60,6 +60,9 @@ demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, an
 
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
 	@$(PY) -m train --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE)
+
+doctor: .venv/setup ## DATA=photos: what is wrong with the photos, and what to do
+	@$(PY) -m train --data "$$DATA" --doctor --backbone $(BACKBONE)
 
 exercise: DATA = horses-or-humans
 exercise: RUN = runs/exercise

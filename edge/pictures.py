@@ -45,7 +45,7 @@ def decode_picture(data: bytes) -> np.ndarray:
     kind = picture_format(data)
     if not _COMPLETE.get(kind, bool)(data):
         raise ValueError(f"truncated {kind} picture")
-    transparency, orientation = _hints(kind, data)
+    transparency, exif = _hints(kind, data)
     try:
         encoded = np.frombuffer(data, np.uint8)
         layers = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if transparency is not None else None
@@ -60,7 +60,17 @@ def decode_picture(data: bytes) -> np.ndarray:
         raise ValueError(f"damaged {kind} picture, or one too large ({error.err})") from error
     if frame is None:
         raise ValueError(f"damaged {kind} picture")
-    return _turned(frame, orientation)
+    orientation = int.from_bytes(_entry(exif, _ORIENTATION)[4:6], _order(exif))
+    return _turned(frame, orientation) if orientation <= 8 else frame
+
+
+def camera(data: bytes) -> str:
+    """The model of the camera that the EXIF data of a picture file name; "" if they name none."""
+    exif = _hints(picture_format(data), data)[1]
+    entry = _entry(exif, _MODEL)
+    count, start = (int.from_bytes(entry[at : at + 4], _order(exif)) for at in (0, 4))
+    text = entry[4 : 4 + count] if count <= 4 else exif[start : start + min(count, 64)]
+    return text.split(b"\0")[0].decode("utf-8", "replace").strip()
 
 
 def picture_format(data: bytes) -> str:
@@ -165,8 +175,8 @@ def _pnm_complete(data: bytes) -> bool:
     )
 
 
-def _hints(kind: str, data: bytes) -> tuple[bytes | None, int]:
-    """What decoders differ about: transparency (None: there is none; the tRNS chunk of a PNG) and EXIF orientation."""
+def _hints(kind: str, data: bytes) -> tuple[bytes | None, bytes]:
+    """What decoders differ about: transparency (None: there is none; the tRNS chunk of a PNG), and the EXIF data."""
     transparency, exif = None, b""
     if kind == "PNG":
         if data[25] in (4, 6):  # colour types with alpha; a tRNS chunk gives it to the others
@@ -194,7 +204,7 @@ def _hints(kind: str, data: bytes) -> tuple[bytes | None, int]:
             if data[at + 1] == 0xE1 and data[at + 4 : at + 8] == b"Exif":
                 exif = data[at + 4 : at + 2 + size]
             at += 2 + size
-    return transparency, _orientation(exif.removeprefix(b"Exif\0\0"))
+    return transparency, exif.removeprefix(b"Exif\0\0")
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
@@ -208,18 +218,23 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
         at = end + 4
 
 
-def _orientation(exif: bytes) -> int:
-    """Tag 274 of the first directory of EXIF data, 1 to 8; 1 where it is missing or damaged."""
-    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
+_ORIENTATION, _MODEL = 0x0112, 0x0110  # tags
+
+
+def _order(exif: bytes) -> Literal["little", "big"]:
+    return "little" if exif[:2] == b"II" else "big"
+
+
+def _entry(exif: bytes, tag: int) -> bytes:
+    """The count and the value (or where it is) of a tag in the first directory of EXIF data; empty if missing."""
+    order = _order(exif)
     start = int.from_bytes(exif[4:8], order)
     for at in range(start + 2, start + 2 + 12 * int.from_bytes(exif[start : start + 2], order), 12):
-        entry = exif[at : at + 12]
-        if int.from_bytes(entry[:2], order) == 0x0112:
-            value = int.from_bytes(entry[8:10], order)
-            return value if 1 <= value <= 8 else 1
-        if len(entry) < 12:
+        if len(exif) < at + 10:
             break
-    return 1
+        if int.from_bytes(exif[at : at + 2], order) == tag:
+            return exif[at + 4 : at + 12]
+    return b""
 
 
 def _turned(frame: np.ndarray, orientation: int) -> np.ndarray:

@@ -4,6 +4,8 @@
     python -m train --data photos --out runs/photos --augment 4 --dropout 0.5 --seed 7
     python -m train --data photos --out runs/photos --backbone mobilenet-v2 --unfreeze block_13_expand
     python -m train --data photos --out runs/study --study dropout --dense 1024 --dropout 0.5
+    python -m train --data photos --doctor
+    python -m train --data photos --doctor --apply doctor.csv
     python -m train --list-backbones
     python -m train --list-layers inception-v3
 
@@ -36,11 +38,21 @@ def main() -> int:
     if file := next((path for path in (options.out, *options.out.parents) if path.is_file()), None):
         raise UserError(f"--out: expected a folder, found a file: {file}")
     data = load_dataset(data_folder(options.data), seed=options.seed)
+    if options.apply:
+        from train.treat import apply_table
+
+        for source, target in apply_table(options.apply, data).items():
+            say(f"moved {source} to {target}")
+        return 0
     data.tell()
     if told := news(options.out, data):
         say(told)
 
     # TensorFlow takes seconds to load: bad data should be told of before.
+    if options.doctor:
+        from train.consult import consult
+
+        return consult(options, data)
     if options.study:
         from train.study import dropout_study
 

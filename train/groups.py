@@ -48,7 +48,7 @@ def group(pictures: Sequence[Picture], features: Rows, near: float = NEAR) -> np
     if not len(pictures):
         return np.zeros(0, np.int64)
     groups = joined([[("digest", picture.digest), ("group", picture.group or None)] for picture in pictures])
-    unit = _directions(features, len(pictures))
+    unit = directions(features, len(pictures))
     labels = np.array([picture.label for picture in pictures])
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -61,7 +61,7 @@ def group(pictures: Sequence[Picture], features: Rows, near: float = NEAR) -> np
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
-def _directions(features: Rows, count: int) -> np.ndarray:
+def directions(features: Rows, count: int) -> np.ndarray:
     """Unit vectors whose products are about the cosines of the centred features, float32 (count, directions)."""
     random, blocks = np.random.default_rng(0), []
     turn: np.ndarray | None = None

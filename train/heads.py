@@ -24,7 +24,7 @@ FOLDS = 20  # that the figures come from: with five, each head has a fifth fewer
 _COARSE = 5  # folds that candidates are compared in, each of several of those
 _WORK = 1.5e12  # multiplications that the logistic candidates may take in all: ten to thirty seconds
 _ITERATIONS = 60
-_TEMPERATURES = np.geomspace(0.1, 100, 32)  # tried on every candidate
+TEMPERATURES = np.geomspace(0.1, 100, 32)  # tried on every candidate
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def solve(
     Raises:
         UserError: if there are features that are no numbers.
     """
-    space = _Space(features, labels, count, views, balance)
+    space = Space(features, labels, count, views, balance)
     candidates = [each for each in CANDIDATES if fit in ("auto", each.kind)]
     coarse = fold % _COARSE
     left_out = {}
@@ -132,7 +132,7 @@ def solve(
             heads[candidate, number] = head
             logits[candidate][own] = space.answers(head, own)
     weights = _weights(labels, count, balance)
-    tables = {each: _losses(logits[each], labels) for each in candidates}
+    tables = {each: log_losses(logits[each], labels) for each in candidates}
     right = {each: logits[each].argmax(axis=1) == labels for each in candidates}
 
     def best(among: np.ndarray) -> tuple[Candidate, float]:
@@ -140,7 +140,7 @@ def solve(
         chosen = _choose({each: right[each][among] for each in candidates},
                          {each: tables[each][among] for each in candidates}, weights[among])  # fmt: skip
         mean = weights[among] @ tables[chosen][among]
-        return chosen, float(_TEMPERATURES[mean.argmin()])
+        return chosen, float(TEMPERATURES[mean.argmin()])
 
     held_out = np.empty((len(labels), count))
     for number in np.unique(fold):
@@ -188,7 +188,7 @@ def _choose(right: dict[Candidate, np.ndarray], losses: dict[Candidate, np.ndarr
     return min(good, key=lambda each: (weights @ losses[each]).min())
 
 
-def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def log_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The log-loss of each picture at each temperature, float64 (pictures, temperatures).
 
     The target is not quite certain, as Platt ("Probabilistic outputs for support vector machines", 1999) has it: where
@@ -198,8 +198,8 @@ def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     others = max(1, logits.shape[1] - 1)
     shifted = logits - logits.max(axis=1, keepdims=True)
     own, total = shifted[np.arange(len(labels)), labels], shifted.sum(axis=1)
-    table = np.empty((len(labels), len(_TEMPERATURES)))
-    for column, temperature in enumerate(_TEMPERATURES):
+    table = np.empty((len(labels), len(TEMPERATURES)))
+    for column, temperature in enumerate(TEMPERATURES):
         norm = np.log(np.exp(shifted / np.float32(temperature)).sum(axis=1))
         rest = (total - own) / temperature / others - norm
         table[:, column] = -(1 - doubt) * (own / temperature - norm) - doubt * rest
@@ -214,7 +214,7 @@ def _weights(labels: np.ndarray, count: int, balance: bool) -> np.ndarray:
     return (len(labels) / ((counts > 0).sum() * np.maximum(counts, 1)))[labels]
 
 
-class _Space:
+class Space:
     """The features with unit variance within the labels; turned so that there are no more of them than rows.
 
     Both kinds of head are blind to a turn: what costs is the same in every direction.

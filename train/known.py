@@ -5,6 +5,7 @@ only if its bytes are.
 """
 
 import hashlib
+import json
 import os
 import sqlite3
 import threading
@@ -14,14 +15,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.pictures import MAX_PICTURE_BYTES, decode_picture
+from edge.pictures import MAX_PICTURE_BYTES, camera, decode_picture
 from train.cache import cache_folder
+from train.looks import Look, measure
 from train.progress import progress
 
-_NAME = "pictures-1.sqlite"  # another number after a change of the decoder forgets everything
+_NAME = "pictures-2.sqlite"  # another number after a change of the decoder forgets everything
 _TABLES = """
     CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT, digest BLOB) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS frames (digest BLOB PRIMARY KEY, pixels BLOB) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS frames (digest BLOB PRIMARY KEY, pixels BLOB, look TEXT) WITHOUT ROWID;
 """
 _MANY = 1000  # files whose facts are written at a time
 
@@ -34,11 +36,13 @@ class Fact:
         digest: SHA-256 of its bytes, hexadecimal; "" if it cannot be read.
         pixels: SHA-256 of its frame, hexadecimal: the same picture in another file has the same.
         reason: why it cannot be read; "" if it can.
+        look: its size, light and sharpness; None if it cannot be read.
     """
 
     digest: str = ""
     pixels: str = ""
     reason: str = ""
+    look: Look | None = None
 
 
 def look(paths: Sequence[Path]) -> dict[Path, Fact]:
@@ -56,7 +60,8 @@ def look(paths: Sequence[Path]) -> dict[Path, Fact]:
                 with lock:
                     key = os.fsencode(path.absolute()), stamps[path], bytes.fromhex(fact.digest)
                     database.execute("REPLACE INTO files VALUES (?, ?, ?)", key)
-                    database.execute("REPLACE INTO frames VALUES (?, ?)", (key[2], bytes.fromhex(fact.pixels)))
+                    values = key[2], bytes.fromhex(fact.pixels), json.dumps(fact.look)
+                    database.execute("REPLACE INTO frames VALUES (?, ?, ?)", values)
                     if number % _MANY == 0:
                         database.commit()
         database.commit()
@@ -86,10 +91,10 @@ def _stamp(path: Path) -> str:
 
 def _recall(database: sqlite3.Connection, path: Path, stamp: str) -> Fact | None:
     row = database.execute(
-        "SELECT digest, pixels FROM files JOIN frames USING (digest) WHERE path = ? AND stamp = ?",
+        "SELECT digest, pixels, look FROM files JOIN frames USING (digest) WHERE path = ? AND stamp = ?",
         (os.fsencode(path.absolute()), stamp),
     ).fetchone()
-    return Fact(row[0].hex(), row[1].hex()) if row else None
+    return Fact(row[0].hex(), row[1].hex(), look=Look(*json.loads(row[2]))) if row else None
 
 
 def _look(path: Path, database: sqlite3.Connection, lock: threading.Lock) -> Fact:
@@ -99,9 +104,9 @@ def _look(path: Path, database: sqlite3.Connection, lock: threading.Lock) -> Fac
         data = path.read_bytes()
         digest = hashlib.sha256(data)
         with lock:
-            row = database.execute("SELECT pixels FROM frames WHERE digest = ?", (digest.digest(),)).fetchone()
+            row = database.execute("SELECT pixels, look FROM frames WHERE digest = ?", (digest.digest(),)).fetchone()
         if row:
-            return Fact(digest.hexdigest(), row[0].hex())
+            return Fact(digest.hexdigest(), row[0].hex(), look=Look(*json.loads(row[1])))
         frame = decode_picture(data)
     except OSError as error:
         return Fact(reason=error.strerror or str(error))
@@ -109,4 +114,4 @@ def _look(path: Path, database: sqlite3.Connection, lock: threading.Lock) -> Fac
         return Fact(reason=str(error))
     pixels = hashlib.sha256(repr(frame.shape).encode())
     pixels.update(frame.data if frame.flags.c_contiguous else frame.tobytes())
-    return Fact(digest.hexdigest(), pixels.hexdigest())
+    return Fact(digest.hexdigest(), pixels.hexdigest(), look=measure(frame, camera(data)))

@@ -30,6 +30,8 @@ class Options:
     list_backbones: bool
     list_layers: str | None
     study: str | None
+    doctor: bool
+    apply: Path | None
     backbone: str
     weights: str
     width: float | None
@@ -69,6 +71,9 @@ def parse_arguments(description: str) -> Options:
     add("--list-backbones", action="store_true", help="print the backbones and what they cost, and end")
     add("--list-layers", metavar="BACKBONE", help="print its layers, good places to cut marked, and end")
     add("--study", choices=["dropout"], help="fit without and with dropout on several seeds, draw both, and end")
+
+    add("--doctor", action="store_true", help="look for what is wrong with the photos, write doctor.csv, and end")
+    add("--apply", metavar="doctor.csv", type=Path, help="with --doctor: move the pictures as the table says, and end")
 
     add = parser.add_argument_group("the model").add_argument
     add("--backbone", metavar="NAME", default="efficientnet-lite0", help="default: %(default)s")
@@ -132,6 +137,7 @@ def parse_arguments(description: str) -> Options:
 
     options = parser.parse_args()
     if not (options.list_backbones or options.list_layers):
+        options.out = options.out or (Path() if options.doctor else None)
         missing = [f"--{name}" for name in ("data", "out") if getattr(options, name) is None]
         if missing:
             parser.error(f"the following arguments are required: {', '.join(missing)}")
@@ -144,6 +150,10 @@ def resolved(options: argparse.Namespace) -> Options:
     Raises:
         UserError: where two of them exclude each other.
     """
+    if options.apply and not options.doctor:
+        raise UserError("--apply: expected --doctor with it")
+    if options.doctor and options.study:
+        raise UserError("--doctor: expected no --study with it")
     values = dict(vars(options))
     asked = [f"--{name.replace('_', '-')}" for name in EPOCHS if values[name] is not None]
     asked += ["--tensorboard"] if options.tensorboard else []

@@ -17,6 +17,7 @@ from train.prepare import Prepared
 from train.progress import say
 from train.report import draw_candidates, draw_confusion, draw_curves, write_candidates, write_history
 from train.rundir import METRICS, write_json, write_run
+from train.story import REPORT, write_story
 from train.threshold import Answers, Calibration, crossed_accuracy, in_contract
 from train.weights import weights_digest, weights_name
 
@@ -51,17 +52,17 @@ class Outcome:
     crossed: Answers | None
     tuned: Finetuned | None = None
 
-    def figures(self, labels: tuple[str, ...], own_split: bool) -> dict[str, Figures]:
-        """By name: train, validation, and crossfit and test where there are such."""
+    def answers(self, own_split: bool) -> dict[str, Answers]:
+        """Scores and truth by name: train, validation, and crossfit and test where there are such."""
         answers = {
-            name: (scores.argmax(axis=1), truth)
+            name: (scores, truth)
             for name, scores, truth in zip(("train", "validation", "test"), self.scores, self.truth, strict=True)
         }
         if self.crossed:
-            answers["crossfit"] = self.crossed[0].argmax(axis=1), self.crossed[1]
+            answers["crossfit"] = self.crossed
             if own_split:  # the finished head was fitted on these
                 answers["validation"] = tuple(each[len(self.truth[0]) :] for each in answers["crossfit"])  # type: ignore[assignment]
-        return {name: figures(*pair, labels) for name, pair in answers.items() if len(pair[1])}
+        return {name: pair for name, pair in answers.items() if len(pair[1])}
 
 
 def headline(found: dict[str, Figures]) -> str:
@@ -74,7 +75,8 @@ def write_outcome(
 ) -> None:
     """Write all of the run directory but the model, the metrics and then the pictures last, and tell the result."""
     out, fit, calibration = options.out, outcome.fit, outcome.calibration
-    found = outcome.figures(data.labels, data.own_split)
+    answers = outcome.answers(data.own_split)
+    found = {name: figures(said.argmax(axis=1), truth, data.labels) for name, (said, truth) in answers.items()}
     first = headline(found)
     write_run(out, in_contract(ready.spec, calibration), data)
     if fit.history:
@@ -118,6 +120,8 @@ def write_outcome(
     draw_confusion(out / "confusion.png", found[first].confusion, data.labels, title)
     if ready.augmentation:
         write_contact_sheet(out / "augmented.png", data.train, ready.spec, ready.augmentation)
+    pictures = {"crossfit": [*data.train, *data.validation], "validation": data.validation, "test": data.test}[first]
+    write_story(out, ready, data, fit, metrics, found[first], CALLED[first], pictures, answers[first][0])
     _tell(options, outcome, found, metrics)
 
 
@@ -168,6 +172,6 @@ def _tell(options: Options, outcome: Outcome, found: dict[str, Figures], metrics
     others = ", ".join(f"{each.accuracy:.2%} {name}" for name, each in found.items() if name != first)
     say(
         f"accuracy: {found[first]} on {found[first].pictures} {CALLED[first]}; {others}; "
-        f"{metrics['seconds']['total']:.0f} s; see {options.out}/confusion.png"
+        f"{metrics['seconds']['total']:.0f} s; see {options.out / REPORT}"
     )
     say(f"next: python -m convert {options.out}")

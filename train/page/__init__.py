@@ -2,6 +2,9 @@
 
 import base64
 import io
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,14 @@ import jinja2
 import matplotlib
 import numpy as np
 
+from edge.errors import UserError
 from edge.files import whole
 from edge.pictures import read_picture
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+
+plt.rcParams["text.parse_math"] = False  # a label may have dollars in it
 
 BLUE, ORANGE, GREEN, RED = "#2f81f7", "#d9730d", "#2da44e", "#e5534b"  # to be seen on white and on black
 INK, SOFT = "#010203", "#040506"  # stand for the colours of the page's own text, which follow light and dark
@@ -27,7 +33,15 @@ FILTERS = {
     "points": lambda value: f"{value:.2f}",
     "interval": lambda ends: f"{ends[0]:+.2f}{SPACE}to{SPACE}{ends[1]:+.2f}",
     "name": lambda path: Path(path).name,
+    "marked": lambda text: _marked(text),
 }
+
+
+def _marked(text: str) -> str:
+    """Plain text with `names` in the letters of code."""
+    return jinja2.utils.markupsafe.Markup(
+        re.sub("`([^`]*)`", r"<code>\1</code>", str(jinja2.utils.markupsafe.escape(text)))
+    )
 
 
 def write_page(path: Path, template: Path, **values: Any) -> None:
@@ -40,13 +54,20 @@ def write_page(path: Path, template: Path, **values: Any) -> None:
         part.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def thumbnail(path: str | Path) -> str:
+def thumbnails(paths: Iterable[Path], side: int = THUMBNAIL) -> dict[Path, str]:
+    """`thumbnail` of many pictures, on all cores."""
+    with ThreadPoolExecutor() as pool:
+        kept = list(paths)
+        return dict(zip(kept, pool.map(lambda path: thumbnail(path, side), kept), strict=True))
+
+
+def thumbnail(path: str | Path, side: int = THUMBNAIL) -> str:
     """A picture as a small JPEG within the page; an empty string if it is gone or cannot be read any more."""
     try:
         frame = read_picture(Path(path))
-    except (OSError, ValueError):
+    except UserError:
         return ""
-    scale = min(1.0, THUMBNAIL / max(frame.shape[:2]))
+    scale = min(1.0, side / max(frame.shape[:2]))
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     data = cv2.imencode(".jpg", cv2.resize(frame, size, interpolation=cv2.INTER_AREA))[1].tobytes()
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
