@@ -99,7 +99,8 @@ class Preview(Sink):
             "source": source, "labels": labels[:1000], "label": label, "unknown": UNKNOWN, "model": model,
             "classifies": bool(model), "why": why is not None,
         }  # fmt: skip
-        self._why, self._curious = why, 0.0  # until when somebody wants to know
+        self._why, self._curious, self._again = why, 0.0, 0.0  # until when it is asked for, when it is told again
+        self._explained: Shown | None = None
         self._told = Signal(), time.monotonic()
         self.frames = 0
         self.encoded = 0
@@ -128,10 +129,15 @@ class Preview(Sink):
         if moment.event is not None:
             self.event_counts[moment.event.label] += 1
         self._mark(moment.stable, time.monotonic())
-        now = time.monotonic()
-        soon = self._due - 1.5 / max(1e-3, moment.fps) < now < self._curious  # it may be the next that goes out
-        why = self._explain(moment) if self._why and soon else None
+        now, why = time.monotonic(), None
+        if self._why and self._again <= now < self._curious:
+            self._again, why = now + 1 / _RATE, self._explain(moment)
         self._take(moment.frame.image, moment, why)
+
+    def _next(self) -> Shown | None:
+        """The picture to show: the newest, or while somebody asks why, the newest of which that is known."""
+        now, known = time.monotonic(), self._explained
+        return known if known and now < self._curious and now - known.came < _PATIENCE else self._newest
 
     def _explain(self, moment: Moment) -> dict[str, Any]:
         """What speaks for the best label of the frame that was run last: cells of -100 to 100, and where they lie."""
@@ -152,6 +158,7 @@ class Preview(Sink):
         with self._fresh:
             self.frames += 1
             self._newest = Shown(self.frames, image, moment, time.monotonic(), why)
+            self._explained = self._newest if why else self._explained
             self._fresh.notify_all()
 
     def tick(self, signal: Signal) -> None:
@@ -231,11 +238,11 @@ class Preview(Sink):
         error is that viewer's alone.
         """
         with self._fresh:
-            self._fresh.wait_for(lambda: self._stop.is_set() or self.frames != seen, patience)
+            self._fresh.wait_for(lambda: self._stop.is_set() or getattr(self._next(), "number", seen) != seen, patience)
         with self._encoding:
             if self._picture is None or self._picture.number == seen:
                 self._stop.wait(max(0.0, self._due - time.monotonic()))
-            newest, now = self._newest, time.monotonic()
+            newest, now = self._next(), time.monotonic()
             if newest and now >= self._due and not (self._picture and self._picture.number == newest.number):
                 self._due = now + 1 / _RATE
                 self._picture = replace(newest, jpeg=encode(newest.image))
