@@ -172,7 +172,7 @@ def heads_of_folds(
     Args:
         features, labels, count, fold, balance: as for `solve`.
     """
-    space = _Space(features, labels, count, (), balance)
+    space = Space(features, labels, count, (), balance)
     return [space.back(space.fit([candidate], fold != number)[0]) for number in range(int(fold.max()) + 1)]
 
 
