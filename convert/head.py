@@ -1,5 +1,6 @@
 """The end of a graph: which operators are its head, and what features it takes."""
 
+import math
 from typing import Any
 
 from convert.graph import WEIGHTED, Graph
@@ -44,7 +45,9 @@ def linear(graph: Graph) -> list[Any]:
     plain = all(operator.builtinOptions.fusedActivationFunction == 0 for operator in dense)
     if not dense or not plain or kinds.count("SOFTMAX") != 1 or {*kinds} - {"FULLY_CONNECTED", "ADD", "SOFTMAX"}:
         return []
-    return dense if all(graph.constant(graph.weights(operator)) is not None for operator in dense) else []
+    if any(graph.constant(graph.weights(operator)) is None for operator in dense):
+        return []
+    return sorted(dense, key=lambda operator: _depth(graph, operator.inputs[0]))
 
 
 def features_of(graph: Graph) -> tuple[tuple[str, ...], str]:
@@ -68,14 +71,24 @@ def features_of(graph: Graph) -> tuple[tuple[str, ...], str]:
             waiting += maker.inputs
         else:
             found.append(tensor)
-    found = sorted(set(found), key=lambda tensor: graph.operators.index(makers[tensor]))
+    found = sorted(set(found), key=lambda tensor: _depth(graph, tensor))
     if not found:
         return (), ""
-    place = found[-1]
-    while (maker := makers.get(place)) is not None and not _is_map(graph.tensors[place].shape):
-        place = graph.variables(maker.inputs)[0]
-    return tuple(graph.name(tensor) for tensor in found), graph.name(place) if place in makers else ""
+    last = _map(graph, found[-1])
+    return tuple(graph.name(tensor) for tensor in found), graph.name(last) if last in makers else ""
 
 
-def _is_map(shape: Any) -> bool:
-    return len(shape) == 4 and int(shape[1]) * int(shape[2]) > 1
+def _map(graph: Graph, tensor: int) -> int:
+    """The feature map that a tensor was pooled from; the input where there is none."""
+    makers = {made: operator for operator in graph.operators for made in operator.outputs}
+    while (
+        tensor in makers and math.prod(graph.tensors[tensor].shape[1:3]) * (len(graph.tensors[tensor].shape) == 4) < 2
+    ):
+        tensor = graph.variables(makers[tensor].inputs)[0]
+    return tensor
+
+
+def _depth(graph: Graph, tensor: int) -> int:
+    """How deep the map lies that a tensor was pooled from: a converter may pool the last one first."""
+    found = _map(graph, tensor)
+    return next((place for place, operator in enumerate(graph.operators) if found in operator.outputs), -1)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import beta
 
+from edge.drift import SHARES
 from edge.model.likeness import SIZE, Bank, choose, pack
 from train.dataset import Picture
 from train.figures import wilson
@@ -18,6 +20,7 @@ from train.heads import folds
 # Of the right answers that may be refused, the part that goes to the likeness; the rest goes to the score, which is
 # nearly as high for pictures of something else.
 PART = 0.8
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Known:
         chosen: which pictures are in it, int (vectors,): `edge.model.kept.keep` takes their features of all depths.
         likeness: the smallest one for an answer, -1 to 1.
         refused, right: how many of the right answers fall short of it.
+        usual: the likeness of all pictures, right or not, as the contract has it.
     """
 
     bank: np.ndarray
@@ -36,6 +40,7 @@ class Known:
     likeness: float
     refused: int
     right: int
+    usual: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
         low, high = wilson(self.refused, self.right) if self.right else (0.0, 1.0)
@@ -76,12 +81,28 @@ def remember(
         found[own] = _bank(features[~own], labels[~own], size).likeness(features[own])
     chosen = choose(features, labels, size)
     bank = pack(features[chosen])
+    sides = [each for each in (found, Bank(bank).likeness(held_out)) if len(each)]
+    usual = np.sort([usual_of(each) for each in sides], axis=0)
+    usual = np.where(usual[0] > -1, usual[0], usual[-1])  # -1 is of a side that is too small to tell
     parts = [found[right[: len(pictures)]], Bank(bank).likeness(held_out)[right[len(pictures) :]]]
     limits = [float(np.quantile(part, share, method="lower")) for part in parts if len(part)]
     # Rounded down: what the device finds differs in the last digits.
     likeness = max(-1.0, np.floor(1e4 * min(limits, default=-1.0)) / 1e4)
     every = np.concatenate(parts)
-    return Known(bank, chosen, float(likeness), int((every < likeness).sum()), len(every))
+    rising = np.minimum.accumulate(usual[::-1])[::-1].round(4).tolist()
+    return Known(bank, chosen, float(likeness), int((every < likeness).sum()), len(every), tuple(rising))
+
+
+def usual_of(likeness: np.ndarray) -> tuple[float, ...]:
+    """The likeness that no more than each of `SHARES` fall short of, by pictures that the bank does not hold, (any,).
+
+    With 95 % confidence each (Wilks, "Determination of sample sizes for setting tolerance limits", 1941); -1 where too
+    few pictures are there for that.
+    """
+    ordered, ranks = np.sort(likeness), np.arange(1, len(likeness) + 1)
+    limits = beta.ppf(CONFIDENCE, ranks, len(likeness) + 1 - ranks)  # of the share below each
+    counts = [int((limits <= share).sum()) for share in SHARES]
+    return tuple(float(ordered[count - 1]) if count else -1.0 for count in counts)
 
 
 def _bank(features: np.ndarray, labels: np.ndarray, size: int) -> Bank:

@@ -1,6 +1,7 @@
 """Classifies pictures and live frames with a `.tflite` file.
 
 python -m edge classify best.tflite horse.jpg human.jpg
+python -m edge classify best.tflite horse.jpg --why why.png
 python -m edge run best.tflite --source 0 --preview 8080
 python -m edge run best.tflite --source clip.mp4 --record out.mp4 --json
 python -m edge run --list-sources
@@ -70,6 +71,12 @@ def parse_arguments() -> argparse.Namespace:
 
     classify = commands.add_parser("classify", parents=[model, how], help="one line an image")
     classify.add_argument("images", metavar="IMAGE", nargs="+", type=Path)
+    classify.add_argument(
+        "--why",
+        metavar="OUT",
+        type=Path,
+        help="draw what speaks for the label, and what for the next; several: a folder",
+    )
     classify.set_defaults(function=classify_images)
 
     collect = commands.add_parser("collect", parents=[camera], help="save frames under a label, to train on")
@@ -253,15 +260,19 @@ def open_model(options: argparse.Namespace, path: Path | None = None) -> Any:
     return adopt(file, **given, runtime=getattr(options, "runtime", None))
 
 
-def open_classifier(options: argparse.Namespace) -> Any:
+def open_classifier(options: argparse.Namespace, why: bool | None = False) -> Any:
+    """The classifier of the options; `why` None: one that can show why, if the model can."""
     from edge.model.classifier import Classifier
+    from edge.model.why import explains
 
+    file = open_model(options)
     return Classifier(
-        open_model(options),
+        file,
         threads=options.threads,
         runtime=options.runtime,
         top_k=options.top_k,
         threshold=options.threshold,
+        why=explains(file.graph, len(file.spec.labels)) if why is None else why,
     )
 
 
@@ -278,7 +289,7 @@ def run_live(options: argparse.Namespace) -> int:
 
     if options.smooth is not None:
         parse_smoothing(options.smooth)  # a wrong flag is told before anything is opened
-    with open_classifier(options) as classifier:
+    with open_classifier(options, why=None if options.preview else False) as classifier:
         asked = Mode(options.width, options.height, options.fps, options.fourcc)
         service = watchdogs()
         # Who watches a service, a page or a broker is told there; who sits at a terminal wants to know now.
@@ -312,10 +323,19 @@ def classify_images(options: argparse.Namespace) -> int:
     from edge.sinks.base import as_json
 
     failed = 0
-    with open_classifier(options) as classifier:
-        for path in options.images:
+    with open_classifier(options, why=options.why is not None) as classifier:
+        for number, path in enumerate(options.images, 1):
             try:
-                result = classifier.classify(read_picture(path))
+                frame = read_picture(path)
+                result = classifier.classify(frame)
+                if options.why:
+                    several = len(options.images) > 1
+                    draw_why(
+                        classifier,
+                        frame,
+                        result,
+                        options.why / f"{number:03}-{path.stem}.png" if several else options.why,
+                    )
             except UserError as error:
                 print(one_line(f"error: {error}"), file=sys.stderr)
                 failed += 1
@@ -327,6 +347,29 @@ def classify_images(options: argparse.Namespace) -> int:
                 scores = "  ".join(f"{label} {score:.1%}" for label, score in result.top)
                 print(f"{one_line(str(path))}: {unknown}{scores}", flush=True)
     return 2 if failed else 0
+
+
+def draw_why(classifier: Any, frame: Any, result: Any, path: Path) -> None:
+    """Write a picture of what speaks for the best label, and what for the next."""
+    import cv2
+
+    from edge.files import whole
+    from edge.model.why import best_two, overlay
+    from edge.sinks.overlay import caption
+
+    label, rival = best_two(result.scores)
+    heat, names = classifier.heat(label, rival), classifier.spec.labels
+    drawn = caption(overlay(frame, heat, classifier.spec), f"{names[label]} {heat.mean():+.1f} against {names[rival]}")
+    try:
+        image = cv2.imencode(path.suffix, drawn)[1].tobytes()
+    except cv2.error:
+        raise UserError(f"--why: expected a name such as out.png or out.jpg, found {path}") from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as part:
+            part.write_bytes(image)
+    except OSError as error:
+        raise UserError(f"--why: {path}: cannot write there: {error.strerror}") from error
 
 
 def collect_frames(options: argparse.Namespace) -> int:
@@ -360,7 +403,7 @@ def show_info(options: argparse.Namespace) -> int:
 
 
 def run_selftest(options: argparse.Namespace) -> int:
-    from edge.selftest import TOLERANCE, selftest
+    from edge.selftest import ALIKE, TOLERANCE, selftest
 
     found = selftest(options.bundle, options.runtime)
     if options.json:
@@ -371,6 +414,8 @@ def run_selftest(options: argparse.Namespace) -> int:
             f"{found.runtime}; {found.identical} to the last bit, largest difference {found.largest:.4f} "
             f"(allowed: {TOLERANCE}), {found.tensors} input tensors to the last bit"
         )
+        if found.likeness is not None:
+            print(f"self-test: features: smallest cosine to the expected ones {found.likeness:.4f} (allowed: {ALIKE})")
         for failure in found.failures:
             print(f"self-test failed: {failure}", file=sys.stderr)
     return 1 if found.failures else 0

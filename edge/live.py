@@ -12,6 +12,7 @@ from types import FrameType
 
 import numpy as np
 
+from edge.drift import Watch
 from edge.model.classifier import UNLIKE, Classifier
 from edge.sinks.base import Ended, Moment, Sink
 from edge.smoothing import Stable
@@ -47,12 +48,15 @@ def run(
     ends: deque[float] = deque(maxlen=_WINDOW)
     recent: deque[dict[str, float]] = deque(maxlen=_WINDOW)
     stable = Stable(classifier.spec.labels, classifier.threshold, hysteresis)
+    watch = Watch(classifier.spec.usual) if classifier.spec.usual else None
     frames, ticked = 0, started
     try:
         with termination():
             for frame in source:
                 if time.perf_counter() - ticked > _TICK:
                     ticked, state = time.perf_counter(), source.signal()
+                    if watch:
+                        state = replace(state, drift=watch.state(time.monotonic(), time.time()))
                     for sink in sinks:
                         sink.tick(state)
                 if frame is None:
@@ -65,6 +69,8 @@ def run(
                 frames += 1
                 spent = ends[-1] - (ends[0] if len(ends) > 1 else started)
                 fps = max(1, len(ends) - 1) / max(spent, 1e-9)
+                if watch and result.likeness is not None and watch.update(result.likeness, time.monotonic()):
+                    print(watch.state(time.monotonic(), time.time()), file=sys.stderr, flush=True)
                 event = stable.update(result.scores, result.why == UNLIKE)
                 lost = sum(sink.lost for sink in sinks)
                 moment = Moment(frame, result, stable.label, event, fps, source.dropped, lost, time.time())

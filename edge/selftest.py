@@ -1,7 +1,7 @@
-"""Whether this machine gives the scores that another one measured.
+"""Whether this machine gives the scores and the features that another one measured.
 
 A bundle carries `model.tflite` and `selftest/`: a few lossless pictures and `expected.json`, which holds, for each
-runtime, the scores that the machine that made the bundle got.
+runtime, the scores that the machine that made the bundle got, and its features if the model has any.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.model.classifier import Classifier
+from edge.model.likeness import pack, unit
 from edge.model.preprocess import prepare
 from edge.pictures import read_picture
 
@@ -23,6 +24,9 @@ MODEL, FOLDER, EXPECTED = "model.tflite", "selftest", "expected.json"
 # together, other kernels were seen to move a score by 0.08. Wrong labels or weights move them by far more, and of the
 # preprocessing the tensors tell.
 TOLERANCE = 0.1
+ALIKE = (
+    0.95  # cosine of the features: those kernels moved it by 0.001, another picture of the same label by 0.11 or more
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Comparison:
         tensors: how many gave the very same input tensor.
         identical: how many gave the very same scores, bit for bit.
         largest: the largest absolute difference of any score.
+        likeness: the smallest cosine of the features here to those expected; None where there are none.
         failures: one sentence for each picture whose label or scores are not the expected ones.
     """
 
@@ -43,6 +48,7 @@ class Comparison:
     tensors: int
     identical: int
     largest: float
+    likeness: float | None
     failures: tuple[str, ...]
 
 
@@ -50,16 +56,21 @@ def measure(model: Path, pictures: Sequence[Path], runtime: str | None = None) -
     """What this machine makes of the pictures.
 
     Returns:
-        "runtime", its name; "scores", a list of floats a picture; "tensors", the SHA-256 of each input tensor.
+        "runtime", its name; "scores", a list of floats a picture; "tensors", the SHA-256 of each input tensor;
+        "features", int8 numbers a picture, of which the direction alone counts; none if the model has none.
     """
-    scores, tensors = [], []
+    scores, tensors, features = [], [], []
     with Classifier(model, runtime=runtime) as classifier:
         for path in pictures:
             frame = read_picture(path)
             tensor = prepare(frame, classifier.spec, classifier.interpreter.input)
             tensors.append(hashlib.sha256(tensor.tobytes()).hexdigest())
-            scores.append([float(score) for score in classifier.scores(frame)])
-        return {"runtime": classifier.interpreter.runtime, "scores": scores, "tensors": tensors}
+            result = classifier.classify(frame)
+            scores.append([float(score) for score in result.scores])
+            if result.features is not None:
+                features.append(pack(result.features[None])[0].tolist())
+        runtime = classifier.interpreter.runtime
+        return {"runtime": runtime, "scores": scores, "tensors": tensors, "features": features}
 
 
 def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
@@ -76,6 +87,7 @@ def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
         pictures = [bundle / FOLDER / name for name in expected["pictures"]]
         measurements = {name: np.asarray(values, np.float32) for name, values in expected["scores"].items()}
         tensors = list(expected["tensors"])
+        features = {name: np.asarray(values, np.float32) for name, values in expected.get("features", {}).items()}
     except OSError as error:
         raise UserError(f"{file}: expected the self-test of a bundle, found {str(error.strerror).lower()}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -91,12 +103,27 @@ def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
         for picture, want, got, gap in zip(pictures, wanted, found, difference, strict=True)
         if not gap <= TOLERANCE
     ]
+    directions = features.get(here["runtime"], next(iter(features.values()), np.empty(0)))
+    likeness = None
+    if directions.size:
+        if directions.shape != np.shape(here["features"]):
+            raise UserError(
+                f"{file}: expected features of shape {np.shape(here['features'])}, found {directions.shape}"
+            )
+        cosines = (unit(directions) * unit(here["features"])).sum(axis=1)
+        likeness = float(cosines.min())
+        failures += [
+            f"{picture.name}: expected the same features, found a cosine of {cosine:.3f}"
+            for picture, cosine in zip(pictures, cosines, strict=True)
+            if not cosine >= ALIKE
+        ]
     return Comparison(
         runtime=here["runtime"],
         pictures=len(pictures),
         tensors=sum(a == b for a, b in zip(tensors, here["tensors"], strict=True)),
         identical=int((difference == 0).sum()),
         largest=float(difference.max()),
+        likeness=likeness,
         failures=tuple(failures),
     )
 

@@ -312,9 +312,9 @@ def test_a_server_that_hangs(browser: Any, camera: Camera, monkeypatch: pytest.M
     moves(browser, camera)
     answer, gone = camera.page.next, threading.Event()
 
-    def hang(after: str) -> tuple[dict[str, Any], bytes]:
+    def hang(after: str, why: bool = False) -> tuple[dict[str, Any], bytes]:
         gone.wait(20)
-        return answer(after)
+        return answer(after, why)
 
     monkeypatch.setattr(camera.page, "next", hang)
     assert 2 < watch(browser, camera, lambda seen: not is_live(seen)) < 5

@@ -16,6 +16,7 @@ from edge.model.interpreter import Interpreter, load_runtime
 from edge.model.likeness import from_bytes
 from edge.model.preprocess import prepare
 from edge.model.trust import survive
+from edge.model.why import find_depths, heat_of
 
 UNKNOWN = "unknown"  # what is said when the frame is nothing like the training pictures, or no label is clear
 UNLIKE, BETWEEN = "unlike", "between"  # why
@@ -58,9 +59,11 @@ class Classifier:
         top_k: how many labels a result carries.
         threshold: the smallest score for an answer other than "unknown"; None for that of the contract. 0 always
             answers, whatever the frame shows.
+        why: keep the maps that `heat` is made of.
 
     Raises:
-        UserError: if the model is missing, damaged, does not fit its contract, or does not come through its first run.
+        UserError: if the model is missing, damaged, does not fit its contract, or does not come through its first run;
+            with `why` if it has no linear head on pooled maps.
 
     Example:
         with Classifier("best.tflite") as classifier:
@@ -76,6 +79,7 @@ class Classifier:
         runtime: str | None = None,
         top_k: int = 5,
         threshold: float | None = None,
+        why: bool = False,
     ) -> None:
         file = model if isinstance(model, ModelFile) else read_model(model)
         if file.spec is None:
@@ -90,7 +94,11 @@ class Classifier:
         try:
             runtime, _ = load_runtime(runtime)
             survive(file.graph, runtime)
-            self.interpreter = Interpreter(file.graph, threads, runtime, self.spec.features)
+            if why and self.spec.head:
+                raise UserError("its head was taught on a device, and the graph cannot explain it; convert folds it in")
+            self.depths = find_depths(file.graph, len(self.spec.labels)) if why else ()
+            more = dict.fromkeys([*self.spec.features, *(depth.place for depth in self.depths)])
+            self.interpreter = Interpreter(file.graph, threads, runtime, tuple(more))
             bank = file.files.get(BANK_FILE) if self.spec.features else None
             self.bank = from_bytes(bank) if bank is not None else None
             shape = sum(self.widths()), len(self.spec.labels)
@@ -154,6 +162,14 @@ class Classifier:
     def widths(self) -> list[int]:
         """How many features each depth has, the last one last; none where the file does not tell."""
         return [self.interpreter.read(name).size for name in self.spec.features]
+
+    def heat(self, label: int, rival: int) -> np.ndarray:
+        """Which places of the frame that was run last speak for a label, and which for another (`edge.model.why`).
+
+        Only of a classifier that was opened with `why`.
+        """
+        maps = [self.interpreter.read(depth.place) for depth in self.depths]
+        return heat_of(maps, self.depths, label, rival, self.spec)
 
     def close(self) -> None:
         """Give the runtime's memory back; the classifier cannot be used afterwards."""

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from edge.drift import SHARES
 from edge.errors import UserError
 from edge.model.archive import unpack
 from edge.model.mistaken import mistaken, mistaken_folder
@@ -50,6 +51,7 @@ class ModelSpec:
             for an answer other than "unknown"; -1 asks for none.
         head: SHA-256 of `head.npy` behind the graph, hexadecimal, where the head was taught on a device
             (`edge.model.head`): its scores, and not the graph's, are of `labels`. Empty: the graph has its head.
+        usual: the likeness that no more than each of `edge.drift.SHARES` of pictures fall short of; empty if unknown.
         backbone, scheme: names, for people.
         graph_sha256: of the flatbuffer part of the file, hexadecimal; empty outside a `.tflite` file.
         provenance: JSON values that say where the model comes from; "threshold" in it: what was measured of that.
@@ -70,13 +72,21 @@ class ModelSpec:
     feature_map: str = ""
     likeness: float = -1.0
     head: str = ""
+    usual: tuple[float, ...] = ()
     backbone: str = ""
     scheme: str = ""
     graph_sha256: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in (("labels", str), ("size", int), ("mean", float), ("std", float), ("features", str)):
+        for name, kind in (
+            ("labels", str),
+            ("size", int),
+            ("mean", float),
+            ("std", float),
+            ("features", str),
+            ("usual", float),
+        ):
             object.__setattr__(self, name, tuple(kind(value) for value in getattr(self, name)))
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: expected one or more different names, found {list(self.labels)}")
@@ -98,6 +108,8 @@ class ModelSpec:
             raise ValueError(f"threshold: expected 0 to 1, found {self.threshold}")
         if not -1 <= self.likeness <= 1:
             raise ValueError(f"likeness: expected -1 to 1, found {self.likeness}")
+        if self.usual and (len(self.usual) != len(SHARES) or list(self.usual) != sorted(self.usual)):
+            raise ValueError(f"usual: expected {len(SHARES)} rising numbers, found {list(self.usual)}")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"

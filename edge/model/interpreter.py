@@ -88,7 +88,10 @@ class Interpreter:
         values, tensor = self._native.get_tensor(details["index"]), _tensor_type(details)
         if not tensor.scale:
             return values.astype(np.float32, copy=False)
-        return (values.astype(np.float32) - tensor.zero_point) * np.float32(tensor.scale)
+        real = values.astype(np.float32)
+        real -= tensor.zero_point
+        real *= np.float32(tensor.scale)
+        return real
 
 
 def _tensor_type(details: dict[str, Any]) -> TensorType:

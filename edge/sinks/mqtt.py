@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote
 
 from edge.errors import UserError
 from edge.model.classifier import Classifier
-from edge.sinks.base import Moment, Sink, as_event
+from edge.sinks.base import Moment, Sink, as_event, iso_time
 from edge.sources.base import Signal, Source, shown, split_address
 
 _LONGEST_PAUSE = 60  # seconds between attempts to reach the broker; doubled each time, for ever
@@ -28,11 +28,12 @@ def open_mqtt(options: Namespace, classifier: Classifier, source: Source) -> Sin
 
 
 class Mqtt(Sink):
-    """Publishes, below one topic, all retained: `state` (the last event as JSON), `availability` and `camera`.
+    """Publishes, below one topic, all retained: `state` (the last event as JSON), `availability`, `camera` and `drift`.
 
     Availability is that of the program; the broker itself says offline when the connection dies (last will). `camera`
-    is online while there are frames. A Home Assistant sensor announces itself below `homeassistant/`, and is available
-    while both are.
+    is online while there are frames. `drift` is JSON: since when the camera sees something else than the model was
+    trained on (null while it does not), and the likeness of the last hour beside the usual one. A Home Assistant sensor
+    announces itself below `homeassistant/`, and is available while both are.
     """
 
     events_only = True
@@ -55,7 +56,7 @@ class Mqtt(Sink):
         self.identity = f"{plain(self.topic)}_{_number(self.topic + own_number())}"  # two that differ stay two
         self._address, self._reason = shown(url), "it does not answer"
         self._state: str | None = None
-        self._camera = "online"
+        self._camera, self._drift = "online", ""
         self._up = threading.Event()
         self._client: Any = Client(CallbackAPIVersion.VERSION2)
         if parts.username:
@@ -80,8 +81,9 @@ class Mqtt(Sink):
         self._publish(f"{self.topic}/availability", "online")
         self._publish(f"{self.topic}/camera", self._camera)
         self._up.set()
-        if self._state is not None:
-            self._publish(f"{self.topic}/state", self._state)
+        for topic, text in (("state", self._state), ("drift", self._drift)):
+            if text:
+                self._publish(f"{self.topic}/{topic}", text)
 
     def _failed(self, client: Any, userdata: Any) -> None:
         """Called by paho while it handles what went wrong."""
@@ -125,6 +127,12 @@ class Mqtt(Sink):
         before, self._camera = self._camera, "online" if signal.there else "offline"
         if self._camera != before and self._up.is_set():
             self._publish(f"{self.topic}/camera", self._camera)
+        if (drift := signal.drift) is not None:
+            since = None if drift.since is None else iso_time(drift.since)
+            told = json.dumps({"since": since, "likeness": round(drift.likeness, 2), "usual": round(drift.usual, 2)})
+            before, self._drift = self._drift, told
+            if told != before and self._up.is_set():
+                self._publish(f"{self.topic}/drift", told)
 
     def close(self) -> None:
         if self._client.is_connected():

@@ -9,11 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.drift import Drift
 from edge.errors import UserError
 from edge.files import nearly_full
 from edge.model.classifier import Classifier
 from edge.sinks.base import Moment, Sink
-from edge.sources.base import Source
+from edge.sources.base import Signal, Source
 from edge.store import SaveFolder, as_folder
 
 MARGIN = 0.2  # a lead of the best score over the second that is smaller makes a frame uncertain
@@ -33,7 +34,7 @@ def open_uncertain(options: Namespace, classifier: Classifier, source: Source) -
 
 
 class Uncertain(Sink):
-    """Saves frames with a small margin or an unknown answer, under the label that was the best.
+    """Saves frames with a small margin or an unknown answer, and those that show a drift, under the best label.
 
     Look through the folder, move what is wrong, and train on it. No more than one frame in `every` seconds, none that
     looks like one that is there (a scene that stands still would push everything else out), and no more than `limit`
@@ -48,6 +49,7 @@ class Uncertain(Sink):
     def __init__(self, root: Path, every: float = EVERY, limit: int = LIMIT) -> None:
         self.folder, self.every, self.limit = SaveFolder(root), every, limit
         self._next = 0.0
+        self._drift: Drift | None = None
         root.mkdir(parents=True, exist_ok=True)
         old = sorted(filter(_is_unsure, root.glob("*/[0-9]*.jpg")), key=lambda path: path.stem)
         self._kept = deque((path, path.stat().st_size) for path in old)
@@ -58,6 +60,9 @@ class Uncertain(Sink):
     def write(self, moment: Moment) -> None:
         now, top = time.monotonic(), moment.result.top
         sure = moment.result.label == top[0][0] and (len(top) < 2 or top[0][1] - top[1][1] >= MARGIN)
+        drift, likeness = self._drift, moment.result.likeness
+        if drift and drift.evidence > 1 and likeness is not None and likeness < drift.usual:
+            sure = False
         if sure or now < self._next:
             return
         mark = fingerprint(moment.frame.image)
@@ -75,6 +80,9 @@ class Uncertain(Sink):
         self._bytes += size
         while self._bytes > self.limit and len(self._kept) > 1:
             self._delete_oldest()
+
+    def tick(self, signal: Signal) -> None:
+        self._drift = signal.drift
 
     def _delete_oldest(self) -> int:
         """The bytes that it gave back: none if the user sorted it away."""

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 import cv2
 import numpy as np
 
+from edge.drift import Drift
 from edge.errors import UserError
 
 
@@ -52,11 +53,13 @@ class Signal:
         since: seconds since it last had one; while it never had any, since it was opened.
         reopened: how often it was opened again.
         hung: a call into its driver does not return; only a new process helps.
+        drift: whether its frames are still what the model was trained on; None if nobody looks at that.
     """
 
     since: float = 0.0
     reopened: int = 0
     hung: bool = False
+    drift: Drift | None = None
 
     @property
     def there(self) -> bool:

@@ -26,6 +26,17 @@ def render(
             ("frostlite_last_frame_age_seconds", "gauge", "Since the source had a frame.", [({}, signal.since)]),
             ("frostlite_source_reopened_total", "counter", "Times it was opened again.", [({}, signal.reopened)]),
         ]
+    if signal is not None and (drift := signal.drift) is not None:
+        table += [
+            ("frostlite_likeness_hour", "gauge", "Mean likeness to the training photos.", [({}, drift.likeness)]),
+            ("frostlite_likeness_usual", "gauge", "What half of those reach, out of fold.", [({}, drift.usual)]),
+            (
+                "frostlite_drift",
+                "gauge",
+                "1 while the frames are not what it learned.",
+                [({}, drift.since is not None)],
+            ),
+        ]
     if newest is not None:
         stages: list[tuple[dict[str, str], float]] = [({"stage": k}, v / 1e3) for k, v in newest.result.ms.items()]
         table += [

@@ -25,6 +25,7 @@ import numpy as np
 from edge.board import temperature, throttling
 from edge.errors import UserError
 from edge.model.classifier import UNKNOWN, Classifier
+from edge.model.why import best_two, seen_part
 from edge.sinks.base import Moment, Sink
 from edge.sources.base import Signal, Source
 from edge.store import SaveFolder
@@ -52,17 +53,20 @@ def open_preview(options: Namespace, classifier: Classifier, source: Source) -> 
         ("runtime", f"{interpreter.runtime}, {interpreter.threads} threads"),
     ]
     folder = SaveFolder(Path(options.save_dir))
-    return Preview(options.preview, source.name, folder, labels=spec.labels, model=[row for row in model if row[1]])
+    rows = [row for row in model if row[1]]
+    why = classifier if classifier.depths else None
+    return Preview(options.preview, source.name, folder, labels=spec.labels, model=rows, why=why)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame on its way to the viewers: its number, the frame, what is known of it, and when it came."""
+    """A frame on its way to the viewers: its number, the frame, what is known of it, when it came, and why."""
 
     number: int
     image: np.ndarray
     moment: Moment | None
     came: float
+    why: dict[str, Any] | None = None
     jpeg: bytes = b""
 
 
@@ -76,6 +80,7 @@ class Preview(Sink):
         labels: of the model, or of the frames that are collected.
         model: names and values for the card; none if nothing classifies.
         label: the label that the form starts with.
+        why: what tells why, if it can. It is asked while a viewer has the switch on.
     """
 
     index = "index.html"
@@ -89,14 +94,17 @@ class Preview(Sink):
         labels: tuple[str, ...],
         model: list[tuple[str, str]],
         label: str = "",
+        why: Classifier | None = None,
     ) -> None:
         host, port = parse_address(address)
         self.token = make_token(host)
         self.folder, self.labels = folder, labels
         self.card: dict[str, Any] = {
             "source": source, "labels": labels[:1000], "label": label, "unknown": UNKNOWN, "model": model,
-            "classifies": bool(model),
+            "classifies": bool(model), "why": why is not None,
         }  # fmt: skip
+        self._why, self._curious, self._again = why, 0.0, 0.0  # until when it is asked for, when it is told again
+        self._explained: Shown | None = None
         self._told = Signal(), time.monotonic()
         self.frames = 0
         self.encoded = 0
@@ -125,16 +133,36 @@ class Preview(Sink):
         if moment.event is not None:
             self.event_counts[moment.event.label] += 1
         self._mark(moment.stable, time.monotonic())
-        self._take(moment.frame.image, moment)
+        now, why = time.monotonic(), None
+        if self._why and self._again <= now < self._curious:
+            self._again, why = now + 1 / _RATE, self._explain(moment)
+        self._take(moment.frame.image, moment, why)
+
+    def _next(self) -> Shown | None:
+        """The picture to show: the newest, or while somebody asks why, the newest of which that is known."""
+        now, known = time.monotonic(), self._explained
+        return known if known and now < self._curious and now - known.came < _PATIENCE else self._newest
+
+    def _explain(self, moment: Moment) -> dict[str, Any]:
+        """What speaks for the best label of the frame that was run last: cells of -100 to 100, and where they lie."""
+        assert self._why
+        label, rival = best_two(moment.result.scores)
+        heat = self._why.heat(label, rival)
+        left, top, width, height = seen_part(moment.frame.image.shape, self._why.spec)
+        high, wide = moment.frame.image.shape[:2]
+        cells = np.rint(heat * (100 / max(1e-6, float(np.abs(heat).max())))).astype(int).tolist()
+        box = [left / wide, top / high, width / wide, height / high]
+        return {"label": self.labels[label], "rival": self.labels[rival], "cells": cells, "box": box}
 
     def show(self, image: np.ndarray) -> None:
         """Take a BGR uint8 frame (height, width, 3), which must not change afterwards."""
         self._take(image, None)
 
-    def _take(self, image: np.ndarray, moment: Moment | None) -> None:
+    def _take(self, image: np.ndarray, moment: Moment | None, why: dict[str, Any] | None = None) -> None:
         with self._fresh:
             self.frames += 1
-            self._newest = Shown(self.frames, image, moment, time.monotonic())
+            self._newest = Shown(self.frames, image, moment, time.monotonic(), why)
+            self._explained = self._newest if why else self._explained
             self._fresh.notify_all()
 
     def tick(self, signal: Signal) -> None:
@@ -165,12 +193,15 @@ class Preview(Sink):
     def is_stopping(self) -> bool:
         return self._stop.is_set()
 
-    def next(self, after: str) -> tuple[dict[str, Any], bytes]:
+    def next(self, after: str, why: bool = False) -> tuple[dict[str, Any], bytes]:
         """What a viewer gets who has everything up to the cursor `after`: the state, and the JPEG that it is of.
 
         The JPEG is empty if there is none that the viewer has not seen. Waits for one for up to a second, unless the
-        cursor is of no page or of another run: then the state has the card and all events too.
+        cursor is of no page or of another run: then the state has the card and all events too. `why`: with what speaks
+        for the label.
         """
+        if why:
+            self._curious = time.monotonic() + 2 * _PATIENCE
         found = re.fullmatch(rf"{self._identity}\.(\d{{1,15}})\.(\d{{1,15}})", after)
         seen, changes = map(int, found.groups()) if found else (0, 0)
         picture = self._encode(seen, _PATIENCE if found else 0)
@@ -186,8 +217,12 @@ class Preview(Sink):
         }  # fmt: skip
         if not found:
             state["card"] = self.card
+        if signal.drift and signal.drift.since is not None:
+            state["drift"] = str(signal.drift)
         if picture and picture.moment:
             state |= self._answer(picture.moment)
+            if why:
+                state["why"] = picture.why
         return state, picture.jpeg if picture and number != seen else b""
 
     def picture(self, seen: int, fill: bool) -> tuple[int, bytes]:
@@ -207,11 +242,11 @@ class Preview(Sink):
         error is that viewer's alone.
         """
         with self._fresh:
-            self._fresh.wait_for(lambda: self._stop.is_set() or self.frames != seen, patience)
+            self._fresh.wait_for(lambda: self._stop.is_set() or getattr(self._next(), "number", seen) != seen, patience)
         with self._encoding:
             if self._picture is None or self._picture.number == seen:
                 self._stop.wait(max(0.0, self._due - time.monotonic()))
-            newest, now = self._newest, time.monotonic()
+            newest, now = self._next(), time.monotonic()
             if newest and now >= self._due and not (self._picture and self._picture.number == newest.number):
                 self._due = now + 1 / _RATE
                 self._picture = replace(newest, jpeg=encode(newest.image))
@@ -265,6 +300,8 @@ class Preview(Sink):
             figures.append(("dropped", f"{moment.dropped:,}"))
             if moment.lost:
                 figures.append(("lost by sinks", f"{moment.lost:,}"))
+        if drift := self._told[0].drift:
+            figures.append(("likeness", f"{drift.likeness:.2f}, training {drift.usual:.2f}"))
         if reopened := self._told[0].reopened:
             figures.append(("camera opened again", f"{reopened:,} times"))
         warmth, slowed = _machine()

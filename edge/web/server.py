@@ -2,6 +2,7 @@
 
 `/next?after=CURSOR` answers with one line of JSON (the state), and then the JPEG that the state is of: they cannot come
 apart. It waits for a picture that the cursor does not know, for a second at most; then the state comes without one.
+With `why=1` the state has what speaks for the label too.
 A viewer that asks one picture at a time never gets an old one out of a buffer, and holds no connection for long.
 """
 
@@ -46,7 +47,7 @@ class Page(Protocol):
     port: int
     index: str
 
-    def next(self, after: str) -> tuple[dict[str, Any], bytes]: ...
+    def next(self, after: str, why: bool = False) -> tuple[dict[str, Any], bytes]: ...
 
     def picture(self, seen: int, fill: bool) -> tuple[int, bytes]: ...
 
@@ -102,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
                 if not free:
                     self._answer(503, _BUSY, Retry_After="2")
                 elif address.path == "/next":
-                    state, jpeg = self.page.next(query.get("after", [""])[0])
+                    state, jpeg = self.page.next(query.get("after", [""])[0], query.get("why") == ["1"])
                     self._answer(200, json.dumps(state).encode() + b"\n" + jpeg, "application/octet-stream")
                 else:
                     self._stream()

@@ -2,6 +2,8 @@
 
 const PALETTE = ["#5db8f0", "#f2a65a", "#58c99a", "#d98ae0", "#f0876b", "#9aa8f5", "#d9c24a", "#6fd3d6"];
 const GREY = "#7d8d9a";
+const WARM = [240, 70, 20];
+const COLD = [20, 110, 230];
 
 export const $ = (id) => document.getElementById(id);
 
@@ -27,6 +29,17 @@ export function showPicture(canvas, bitmap) {
   }
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   bitmap.close();
+}
+
+/** Warm what speaks for the label, cold what for the next; `cells` are rows of -100 to 100, `box` parts of the picture. */
+export function showWhy(canvas, { cells, box }) {
+  const [rows, columns] = [cells.length, cells[0].length];
+  const small = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
+  const image = new ImageData(columns, rows);
+  cells.flat().forEach((value, place) => image.data.set([...(value > 0 ? WARM : COLD), 1.8 * Math.abs(value)], 4 * place));
+  small.getContext("2d").putImageData(image, 0, 0);
+  const sides = [canvas.width, canvas.height, canvas.width, canvas.height];
+  canvas.getContext("2d").drawImage(small, ...box.map((part, side) => part * sides[side]));
 }
 
 /** One bar a label; `scores` are pairs of label and score, `labels` those that have colours. */

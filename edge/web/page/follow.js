@@ -12,13 +12,13 @@ const sleep = (time, signal) =>
     signal.addEventListener("abort", done);
   });
 
-async function ask(cursor, signal) {
+async function ask(query, signal) {
   const stop = new AbortController();
   const pass = () => stop.abort();
   let timer = setTimeout(pass, WAIT);
   signal.addEventListener("abort", pass);
   try {
-    const answer = await fetch(`/next?after=${cursor}`, { signal: stop.signal, cache: "no-store" });
+    const answer = await fetch(`/next?${query}`, { signal: stop.signal, cache: "no-store" });
     clearTimeout(timer);
     timer = setTimeout(pass, LOAD);
     if (!answer.ok) throw new Error(await answer.text());
@@ -40,8 +40,9 @@ async function ask(cursor, signal) {
  * tell(kind, seconds, reason): twice a second, and after each answer: "live", "silent" (there are no frames), "old" (the
  * picture is), "lost" (no answer has come for three seconds, or none yet), how old the picture is, null while there is
  * none, and what went wrong with the last request.
+ * more(): what else is asked for, "&why=1".
  */
-export function follow(show, tell) {
+export function follow(show, tell, more) {
   let run = null; // aborts the attempt that is under way
   let cursor = "";
   let last = null; // the last state, and when it came, by the wall clock: others stop while a machine sleeps
@@ -59,7 +60,7 @@ export function follow(show, tell) {
   const go = async (signal) => {
     for (let failed = 0; !signal.aborted; ) {
       try {
-        const [state, bitmap] = await ask(cursor, signal);
+        const [state, bitmap] = await ask(`after=${cursor}${more()}`, signal);
         if (signal.aborted) return;
         cursor = state.cursor;
         last = { state, came: Date.now() };

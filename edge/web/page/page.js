@@ -1,4 +1,4 @@
-import { $, element, percent, post, showBars, showPairs, showPicture, showTimeline } from "./draw.js";
+import { $, element, percent, post, showBars, showPairs, showPicture, showTimeline, showWhy } from "./draw.js";
 import { follow } from "./follow.js";
 
 const SPAN = 300; // seconds of the timeline
@@ -11,6 +11,7 @@ let hung = false; // a call into the camera's driver does not return
 
 function showCard() {
   document.body.classList.toggle("collect", !card.classifies);
+  $("why").hidden = !card.why;
   $("source").textContent = card.source;
   if (card.label && !$("name").value) $("name").value = card.label;
   $("labels").replaceChildren(...card.labels.map((value) => Object.assign(document.createElement("option"), { value })));
@@ -26,7 +27,12 @@ function show(state, bitmap) {
   }
   events.push(...state.events);
   hung = state.hung;
-  if (bitmap) showPicture($("picture"), bitmap);
+  if (bitmap) {
+    showPicture($("picture"), bitmap);
+    if (state.why) showWhy($("picture"), state.why);
+    $("versus").textContent = state.why ? `warm: for ${state.why.label}; cold: for ${state.why.rival}` : "";
+  }
+  $("drift").textContent = state.drift ?? "";
   if (state.label !== undefined) {
     $("label").textContent = state.label;
     $("label").classList.toggle("unknown", state.label === card.unknown);
@@ -66,4 +72,4 @@ $("save").addEventListener("submit", async (submitted) => {
 
 $("span").textContent = SPAN / 60;
 $("oldest").textContent = `${SPAN / 60} min ago`;
-follow(show, tell);
+follow(show, tell, () => ($("curious").checked ? "&why=1" : ""));
