@@ -44,8 +44,8 @@ class LessonPage(Preview):
         frame = self.taught.frames.get(int(number)) if number.isdecimal() and len(number) < 10 else None
         return (frame.small, "image/jpeg") if frame else None
 
-    def next(self, after: str) -> tuple[dict[str, Any], bytes]:
-        state, jpeg = super().next(after)
+    def next(self, after: str, why: bool = False) -> tuple[dict[str, Any], bytes]:
+        state, jpeg = super().next(after, why)
         labels = self.taught.table()
         return state | {"changes": self.taught.changes, "saved_all": self.is_saved(), "lesson": labels}, jpeg
 
