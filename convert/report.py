@@ -68,10 +68,13 @@ def answer(report: dict[str, Any]) -> str:
     """The question of the page, whether the accuracy survives, answered in one line."""
     chosen = next(row for row in report["variants"] if row["scheme"] == report["chosen"])
     pictures, tolerance = report["proof"]["pictures"], f"{report['tolerance_points']:g}"
-    drop = f"{chosen['drop_points']:.2f} points lost on {pictures} pictures"
     quantized = [row for row in report["variants"] if row["scheme"] != "float32"]
-    if chosen in quantized and chosen["verdict"] == "pass":
-        return f"Yes: {chosen['scheme']} keeps the accuracy ({drop}, {tolerance} allowed)"
+    passed = [row for row in quantized if row["verdict"] == "pass"]
+    if passed and (chosen in passed or chosen not in quantized):
+        row = chosen if chosen in passed else passed[0]
+        lost = f"{row['drop_points']:.2f} points lost on {pictures} pictures, {tolerance} allowed"
+        other = "" if row is chosen else f"; {chosen['scheme']} was chosen, {report['why']}"
+        return f"Yes: {row['scheme']} keeps the accuracy ({lost}){other}"
     if chosen in quantized or any(row["verdict"].startswith("undecided") for row in quantized):
         row = chosen if chosen in quantized else next(row for row in quantized if row["verdict"] != "fail")
         told = row["verdict"].partition(": ")[2]
