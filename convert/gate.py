@@ -17,6 +17,7 @@ from convert.export import export, widen
 from convert.int8_head import lesson_of
 from convert.investigate import explain, layer_bytes, weights
 from convert.job import Job, augmentation_of
+from convert.known import with_known
 from convert.load import load_model, one_line
 from convert.own import as_probabilities, check_outputs, own_run
 from convert.parity import prove
@@ -29,6 +30,7 @@ from convert.tell import ACCEPTED, advice, print_table
 from convert.tune import refusal
 from edge.errors import UserError
 from edge.files import whole
+from edge.model.contract import read_model
 from train.dataset import Picture
 from train.heads import Candidate
 from train.keras import keras
@@ -224,7 +226,13 @@ def make(job: Job, schemes: Sequence[str], folder: Path, proof: Proof, runtimes:
             with whole(path) as part:
                 part.write_bytes(data)
             own = Candidate(notes["head"]["kind"], notes["head"]["strength"]) if "head" in notes else None
-            figures, sample, scores = prove(path, proof, runtimes, own, bool(SCHEMES[scheme].training))
+            figures, sample, scores, features = prove(path, proof, runtimes, own, bool(SCHEMES[scheme].training))
+            if features and job.lesson:  # behind the graph, which stays what was proved
+                data, notes["likeness"] = with_known(
+                    read_model(path), features[:], features.parts, scores, job.lesson, sample
+                )
+                with whole(path) as part:
+                    part.write_bytes(data)
             tried.answers[scheme] = sample, scores
         except Exception as error:  # whatever a converter or a runtime throws concerns this scheme alone
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "

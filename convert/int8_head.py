@@ -21,6 +21,7 @@ from edge.errors import UserError
 from edge.model.contract import ModelSpec
 from edge.model.head import Head, softmax
 from edge.model.interpreter import Interpreter
+from edge.model.likeness import PART, REFUSED
 from edge.model.preprocess import lookup_table
 from train.augment import Augmentation, views
 from train.dataset import Picture
@@ -40,6 +41,7 @@ class Lesson:
         kind: "lda" or "logistic".
         balance, seed: as `train` had them.
         views: how many views a picture, and of what kind.
+        refuse: the share of right answers that may become "unknown".
     """
 
     pictures: Sequence[Picture]
@@ -49,6 +51,7 @@ class Lesson:
     seed: int
     views: int
     augmentation: Augmentation | None
+    refuse: float = REFUSED
 
 
 def lesson_of(run: Run) -> Lesson | None:
@@ -66,6 +69,7 @@ def lesson_of(run: Run) -> Lesson | None:
         head.get("seed", 0),
         drawn.get("views", 0),
         Augmentation(**kinds) if kinds else None,
+        run.metrics.get("refuse", REFUSED),
     )
 
 
@@ -122,7 +126,7 @@ def solve_again(
     head = solution.head
     # As in `train`: out of fold, and those of a validation folder by the head itself.
     held_out = np.concatenate([solution.held_out, plain[count:] @ head.kernel + head.bias])
-    calibration = calibrate((softmax(held_out), truth))
+    calibration = calibrate((softmax(held_out), truth), refused=(1 - PART) * lesson.refuse)
     head = Head(head.kernel / calibration.temperature, head.bias / calibration.temperature)
     notes = {
         "kind": solution.candidate.kind,

@@ -5,21 +5,22 @@ meet it: by pictures whose fold, or whose whole folder, had no part in the bank.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.stats import beta
 
+from convert.int8_head import Lesson
+from convert.proof import Sample
 from edge.drift import SHARES
-from edge.model.likeness import SIZE, Bank, choose, pack
+from edge.model.contract import ModelFile, append_files
+from edge.model.kept import keep, most
+from edge.model.likeness import PART, SIZE, Bank, choose, pack
 from train.dataset import Picture
 from train.figures import wilson
 from train.heads import folds
 
-# Of the right answers that may be refused, the part that goes to the likeness; the rest goes to the score, which is
-# nearly as high for pictures of something else.
-PART = 0.8
 CONFIDENCE = 0.95
 
 
@@ -50,6 +51,31 @@ class Known:
             "right": self.right,
             "interval": [round(low, 4), round(high, 4)],
         }
+
+
+def with_known(
+    file: ModelFile, features: np.ndarray, parts: Sequence[slice], scores: np.ndarray, lesson: Lesson, sample: Sample
+) -> tuple[bytes, dict[str, Any]]:
+    """The file with a bank behind it and the likeness in its contract, and JSON notes on them.
+
+    Args:
+        features: of its own graph, float32 (pictures, features), in the order of the sample.
+        parts: the columns of each depth, the last one last.
+        scores: (pictures, labels), each by a head that never saw the picture.
+        sample: those that the head was fitted on first, then those that the user set apart.
+    """
+    assert file.spec
+    fitted, top, count = lesson.pictures, parts[-1], len(lesson.pictures)
+    right = scores.argmax(axis=1) == sample.truth
+    known = remember(
+        features[:count, top], fitted, features[count:, top], right, PART * lesson.refuse, most(features.shape[1])
+    )
+    widths = [part.stop - part.start for part in parts]
+    more = keep(features[known.chosen], sample.truth[known.chosen], widths)
+    told = known.to_json()
+    spec = replace(file.spec, likeness=known.likeness, usual=known.usual)
+    spec = replace(spec, provenance={**spec.provenance, "likeness": told})
+    return append_files(file.graph, spec, more), told
 
 
 def remember(

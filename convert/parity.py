@@ -15,6 +15,7 @@ from convert.proof import Proof, Sample
 from convert.stats import compare
 from edge.model.contract import read_model
 from train.dataset import Picture
+from train.features import Features
 from train.heads import Candidate
 from train.progress import progress, waiting
 
@@ -24,9 +25,9 @@ SAME = 0.995  # of the held-out pictures get the label that the features and the
 
 def prove(
     model: Path, proof: Proof, runtimes: Sequence[str], own: Candidate | None = None, learned: bool = False
-) -> tuple[dict[str, Any], Sample, np.ndarray]:
+) -> tuple[dict[str, Any], Sample, np.ndarray, Features | None]:
     """All that is measured of a `.tflite` file but the verdict, as JSON values; the pictures that it was measured on,
-    and its scores of them (pictures, labels).
+    its scores of them (pictures, labels), and its features of them, if they are what was measured.
 
     The first runtime runs the finished file on what is held out. Where all pictures count, the figures are those of its
     features, out of fold, and the file must give the labels of its features and its head. Another runtime is "ok" if
@@ -51,8 +52,9 @@ def prove(
     if isinstance(found, str):
         raise RuntimeError(f"{main}: {found}")
     sample, measured, told = held_out, found, {}
+    features = None
     if proof.every and not learned:
-        sample, measured, labels = proof.out_of_fold(read_model(model).graph, own)
+        sample, measured, labels, features = proof.out_of_fold(read_model(model).graph, own)
         told["file_agreement"] = agreement(labels, found)
         if not same(labels, found):
             share = told["file_agreement"]
@@ -68,7 +70,7 @@ def prove(
         else:
             share = agreement(found.argmax(axis=1), result)
             variant["runtimes"][name] = f"runs, but gives the labels of {main} on only {share:.1%}"
-    return variant, sample, measured
+    return variant, sample, measured, features
 
 
 def agreement(labels: np.ndarray, scores: np.ndarray) -> float:

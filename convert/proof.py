@@ -23,7 +23,7 @@ from edge.model.head import Head, softmax
 from edge.model.preprocess import prepare
 from edge.pictures import read_picture
 from train.dataset import Picture
-from train.features import Batches, Engine, extract, keras_engine
+from train.features import Batches, Engine, Features, extract, keras_engine
 from train.heads import Candidate, folds, heads_of_folds
 from train.keras import keras
 from train.measure import predict
@@ -109,28 +109,29 @@ class Proof:
         """The pictures that a verdict comes from, where the variant has learned nothing more."""
         return self.every or self.held_out
 
-    def out_of_fold(self, graph: bytes, own: Candidate | None) -> tuple[Sample, np.ndarray, np.ndarray]:
+    def out_of_fold(self, graph: bytes, own: Candidate | None) -> tuple[Sample, np.ndarray, np.ndarray, Features]:
         """What a finished file's own features make of all pictures, and of those held out by its own head.
 
         Args:
             own: how the head of the file was solved on its own features; None if it has that of the float ones.
 
         Returns:
-            The sample, scores (pictures, labels) out of fold, and the labels that its own head gives to what is held
-            out, int (pictures,).
+            The sample, scores (pictures, labels) out of fold, the labels that its own head gives to what is held
+            out, int (pictures,), and its features of all pictures.
 
         Raises:
             ValueError: if no features can be told in the graph.
         """
         assert self.every
         assert self.folds
-        features = extract(graph_engine(graph, self.spec), self.every.pictures)[:]
+        found = extract(graph_engine(graph, self.spec), self.every.pictures)
+        features = found[:]
         heads, labels = self.folds.heads, len(self.every.labels)
         if own:
             heads = heads_of_folds(features, self.every.truth, labels, self.folds.fold, own, self.folds.balance)
         final = finished_head(Graph(graph)) if own else self.folds.final
         last = final.logits(features[-len(self.held_out.pictures) :])
-        return self.every, self.folds.scores(features, heads), last.argmax(axis=1)
+        return self.every, self.folds.scores(features, heads), last.argmax(axis=1), found
 
     def answer(self, graph: bytes, pictures: Sequence[Picture]) -> np.ndarray:
         """Scores (pictures, labels) that a graph's features give to some of all pictures, out of fold."""

@@ -23,8 +23,10 @@ from convert.proof import Proof, Sample
 from convert.stats import judge
 from edge import Classifier
 from edge.errors import UserError
-from edge.model.contract import ModelSpec
+from edge.model.contract import ModelSpec, read_model
+from edge.model.kept import kept
 from edge.model.preprocess import lookup_table, prepare
+from edge.pictures import read_picture
 from train.dataset import Picture
 from train.keras import keras, layers
 from train.measure import predict
@@ -203,12 +205,15 @@ def test_a_spoiled_model_is_caught(how: str, colour_run: Path, tmp_path: Path) -
     assert judge([good], 1.0) == ["pass"]
 
 
-def test_equal_runs_give_equal_bytes(colour_run: Path) -> None:
+def test_equal_runs_give_equal_bytes(colour_run: Path, tmp_path: Path) -> None:
     run = read_run(colour_run)
     model = keras.models.load_model(colour_run / "model.keras", compile=False)
     calibration = choose_pictures(run.train, 20)
     data, _ = export(Job(model, run.spec, run.train, calibration, 1.0, lesson=lesson_of(run)), "int8")
-    assert data == (colour_run / "export" / "int8.tflite").read_bytes()
+    (tmp_path / "again.tflite").write_bytes(data)
+    again, first = read_model(tmp_path / "again.tflite"), read_model(colour_run / "export" / "int8.tflite")
+    assert again.graph == first.graph
+    assert again.files["labels.txt"] == first.files["labels.txt"]
     assert replace(run.spec, scheme="x") != run.spec
 
 
@@ -228,3 +233,24 @@ def test_bad_input_is_one_line_and_status_2(colour_run: Path, colours: Path, tmp
         assert job.returncode == 2, (arguments, job)
         assert name in job.stderr.strip().splitlines()[-1], (arguments, job.stderr)
         assert "Traceback" not in job.stderr
+
+
+def test_a_file_knows_what_its_training_pictures_look_like(colour_run: Path) -> None:
+    """Every training picture gets its label; a chessboard, which is neither blue nor red, is like none of them."""
+    file = read_model(colour_run / "export" / "int8.tflite")
+    assert file.spec
+    report = json.loads((colour_run / "export" / "report.json").read_text())
+    (told,) = (row["likeness"] for row in report["variants"] if row["scheme"] == "int8")
+    assert (told["right"], told["refused"]) == (84, 0)
+    assert file.spec.provenance["likeness"] == told
+    with Classifier(file) as classifier:
+        results = [classifier.classify(read_picture(picture.path)) for picture in read_run(colour_run).train]
+        board = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((16, 16))).astype(np.uint8)
+        foreign = classifier.classify(np.dstack([255 * board] * 3))
+    assert sum(result.why == "unlike" for result in results) <= 1
+    assert foreign.why == "unlike"
+    found = kept(file.files, file.spec)
+    assert found is not None
+    assert results[0].features is not None
+    assert found[0].shape == (told["vectors"], results[0].features.size)
+    assert set(found[1]) == {0, 1}

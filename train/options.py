@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge.cli import Parser, number
 from edge.errors import UserError
+from edge.model.likeness import REFUSED
 
 # What a fit in epochs takes, and its defaults. Whoever names one of them wants epochs.
 EPOCHS = {
@@ -45,6 +46,7 @@ class Options:
     dropout: float
     output: str
     fit: str
+    refuse: float
     balance: bool
     epochs: int
     batch: int
@@ -96,6 +98,13 @@ def parse_arguments(description: str) -> Options:
         default="auto",
         help="solve the head (auto: the kind and strength that cross-validation finds), or adam: fit it in epochs, "
         "which is what auto does where --dense, --head flatten or a flag of the epochs asks for it; default: auto",
+    )
+    add(
+        "--refuse",
+        metavar="SHARE",
+        type=number(float, 0, 0.5),
+        default=REFUSED,
+        help='share of the right answers that may become "unknown", so that what is foreign does; default: %(default)s',
     )
     add("--balance", action="store_true", help="weigh the classes so that each counts the same")
 

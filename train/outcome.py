@@ -96,6 +96,7 @@ def write_outcome(
         "interval": list(found[first].interval),
         "figures": {name: each.to_json() for name, each in found.items()},
         "calibration": _calibration(options, outcome),
+        "refuse": options.refuse,
         "taps": list(ready.taps),
         "head": _head(outcome.solution, options) if outcome.solution else {"kind": "adam"},
         "epochs": len(fit.history),

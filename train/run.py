@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.files import whole
+from edge.model.likeness import PART
 from train.checkpoint import Checkpoint
 from train.dataset import Dataset, Picture
 from train.finetune import Finetuned, finetune
@@ -149,10 +150,10 @@ def measure(options: Options, ready: Prepared, data: Dataset, fitted: Fitted) ->
     crossed: Answers | None = None
     if fitted.solution and not fitted.opened:
         crossed = _held_out(fitted.solution, said[1], truths, len(data.labels))
-        calibration = calibrate(crossed)
+        calibration = calibrate(crossed, refused=(1 - PART) * options.refuse)  # the likeness takes the rest
         crossed = calibration.apply(crossed[0]), crossed[1]
     else:
-        calibration = calibrate((said[1], truths[1]), (said[0], truths[0]), options.balance)
+        calibration = calibrate((said[1], truths[1]), (said[0], truths[0]), options.balance, options.refuse)
     fold_in(model, calibration)
     with whole(options.out / MODEL) as part:  # before anything can be found wrong with it
         model.save(part)

@@ -19,9 +19,9 @@ from scipy.optimize import minimize, minimize_scalar
 
 from edge.model.contract import ModelSpec
 from edge.model.head import softmax
+from edge.model.likeness import REFUSED
 
 _TEMPERATURES = 0.05, 20.0
-REFUSED = 0.01  # share of the right answers that become "unknown", so that as many of the wrong ones as can be do
 _FOLDS = 5
 
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.model.head import FLOOR, NEVER, Head, softmax, within_labels
-from edge.model.likeness import choose, pack, unit
+from edge.model.likeness import PART, REFUSED, choose, pack, unit
 
-REFUSED = 0.01  # share of the right answers that may become "unknown", as in training
-PART = 0.8  # of it, for the likeness; the rest for the score
 _TAIL = 2.41  # standard deviations below the mean of a Gaussian: 0.8 % lie there
 _TEMPERATURES = np.geomspace(0.05, 1e5, 361)  # few frames that are much alike give logits of thousands
 

@@ -10,6 +10,10 @@ import io
 import numpy as np
 
 SIZE = 200  # vectors: of 1280 features, 256 kB. 50 answer four times as many foreign pictures, see the measurement
+REFUSED = 0.01  # share of the right answers that become "unknown", so that as many of the wrong ones as can be do
+# Of the right answers that may be refused, the part that goes to the likeness; the rest goes to the score, which is
+# nearly as high for pictures of something else.
+PART = 0.8
 _MOST = 2000  # pictures of a label that are looked at: their products are in memory all at once
 
 

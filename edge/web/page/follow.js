@@ -42,7 +42,7 @@ async function ask(query, signal) {
  * none, and what went wrong with the last request.
  * more(): what else is asked for, "&why=1".
  */
-export function follow(show, tell, more) {
+export function follow(show, tell, more = () => "") {
   let run = null; // aborts the attempt that is under way
   let cursor = "";
   let last = null; // the last state, and when it came, by the wall clock: others stop while a machine sleeps
