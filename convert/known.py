@@ -68,7 +68,7 @@ def with_known(
     fitted, top, count = lesson.pictures, parts[-1], len(lesson.pictures)
     right = scores.argmax(axis=1) == sample.truth
     known = remember(
-        features[:count, top], fitted, features[count:, top], right, PART * lesson.refuse, most(features.shape[1])
+        features[:count, top], fitted, features[count:, top], right, PART * lesson.refuse, most(top.stop - top.start)
     )
     widths = [part.stop - part.start for part in parts]
     more = keep(features[known.chosen], sample.truth[known.chosen], widths)

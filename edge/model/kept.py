@@ -12,11 +12,11 @@ import numpy as np
 from edge.model.contract import BANK_FILE, KEPT_FILE, ModelSpec
 from edge.model.likeness import SIZE, pack, to_bytes
 
-_BYTES = 256 << 10  # of all vectors together
+_BYTES = 256 << 10  # of the bank
 
 
 def most(width: int) -> int:
-    """How many vectors of all depths, `width` features in all, a file may keep."""
+    """How many vectors of the last depth, of `width` features, a file may keep; of the others, as many."""
     return max(1, min(SIZE, _BYTES // width))
 
 
