@@ -20,6 +20,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     (r"make( test| lint| setup)?$", "make -n"),
     (r"(\.venv/bin/)?python -m train .*$", "test_train.py"),
     (r"python -m convert .*$", "test_convert.py"),
+    (r"python -m edge teach .*$", "test_teach.py"),
+    (r"make (doctor|backbone)\b.*$", "make -n"),
     (r"python -m edge (run|classify|info|collect|bench)\b.*$", "test_edge.py"),
     (r"git clone .*$", "make -n"),
     (r"ssh(-copy-id)? .*$", "test_pi_deploy.py"),
