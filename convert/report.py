@@ -72,7 +72,8 @@ def answer(report: dict[str, Any]) -> str:
     passed = [row for row in quantized if row["verdict"] == "pass"]
     if passed and (chosen in passed or chosen not in quantized):
         row = chosen if chosen in passed else passed[0]
-        lost = f"{row['drop_points']:.2f} points lost on {pictures} pictures, {tolerance} allowed"
+        way = "gained" if row["drop_points"] < 0 else "lost"
+        lost = f"{abs(row['drop_points']):.2f} points {way} on {pictures} pictures, {tolerance} allowed"
         other = "" if row is chosen else f"; {chosen['scheme']} was chosen, {report['why']}"
         return f"Yes: {row['scheme']} keeps the accuracy ({lost}){other}"
     if chosen in quantized or any(row["verdict"].startswith("undecided") for row in quantized):
@@ -103,6 +104,7 @@ def write_report(path: Path, report: dict[str, Any], run: Run, answers: dict[str
         kind=_kind,
         unique=lambda tensors: list(dict.fromkeys(map(short, tensors))),
         run=run,
+        trained=(run.folder / "report.html").is_file(),
         report=report,
         chosen=chosen,
         shown=SHOWN,
