@@ -1,5 +1,6 @@
 """README and docs/ promise commands: each is known here, and is run, by its like, in a test, or expanded by make."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -83,10 +84,14 @@ def test_links_of_the_pages_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+KEPT = "PATH", "HOME", "LANG", "TMPDIR"
+
+
 def make(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """`make`, with the environment taken as set up already."""
-    ready = ["-o", ".venv/setup", "-o", ".venv/dev"]
-    return subprocess.run(["make", *ready, *words], cwd=project, capture_output=True, text=True, timeout=400)
+    """`make`, with the environment taken as set up already; the make that may run this test hands nothing down."""
+    ready, handed = ["-o", ".venv/setup", "-o", ".venv/dev"], r"MAKE.*|MFLAGS|[A-Z]+"
+    kept = {name: value for name, value in os.environ.items() if name in KEPT or not re.fullmatch(handed, name)}
+    return subprocess.run(["make", *ready, *words], cwd=project, env=kept, capture_output=True, text=True, timeout=400)
 
 
 def test_make_alone_prints_the_targets(project: Path) -> None:
