@@ -5,7 +5,8 @@
 
 Needs root, debootstrap and qemu-user-static with binfmt. A row is a Debian userland (built once, kept in the cache)
 under an overlay that is thrown away, without any network: the wheels come out of the bundle. The features
-of an int8 model there must be, bit for bit, those of the same runtime here; its scores, by a float head, nearly so. Emulated speed is not speed: none is reported.
+of an int8 model there must be, bit for bit, those of the same runtime here; its scores, by a float head, nearly so.
+Emulated speed is not speed: none is reported.
 
 The emulated machine gets the core of a Pi and a Pi's own description of it: without one, XNNPACK finds no processor
 that it knows, and LiteRT takes other kernels than on a Pi, without a word.
