@@ -8,6 +8,7 @@ which is faster on a small device.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from convert.calibrate import choose_pictures, folder_pictures, observe, samples
@@ -43,7 +44,7 @@ def backbone_file(name: str, photos: Path | None, out: Path) -> str:
     seen = observe(graph, (tensor for (tensor,) in samples(pictures, spec))) if pictures else None
     data = quantize(graph.pack(), scheme, spec, seen)
     with whole(out) as part:
-        part.write_bytes(package(data, ModelSpec(**{**vars(spec), "scheme": scheme})))
+        part.write_bytes(package(data, replace(spec, scheme=scheme)))
     return scheme
 
 

@@ -55,13 +55,7 @@ def with_taught(data: bytes, features: tuple[str, ...], head: Head, widths: list
     """
     graph = Graph(data)
     numbers = {graph.name(number): number for number in range(len(graph.tensors))}
-    taken = [numbers[name] for name in features]
-    needed, wanted = [], set(taken)
-    for operator in reversed(graph.operators):
-        if wanted & set(operator.outputs):
-            needed.append(operator)
-            wanted |= set(operator.inputs)
-    graph = Graph(graph.cut(needed[::-1], graph.part.inputs, taken))
+    graph = Graph(graph.up_to([numbers[name] for name in features]))
     count, logits = head.kernel.shape[1], -1
     for depth, (tensor, rows) in enumerate(
         zip(list(graph.part.outputs), np.split(head.kernel, np.cumsum(widths)[:-1]), strict=True), 1

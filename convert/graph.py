@@ -149,6 +149,15 @@ class Graph:
         self.model.operatorCodes.append(code)
         self.operators.insert(0 if first else len(self.operators), operator)
 
+    def up_to(self, outputs: Sequence[int]) -> bytes:
+        """A model of the operators that lead to some tensors, which it gives."""
+        needed, wanted = [], set(outputs)
+        for operator in reversed(self.operators):
+            if wanted & set(operator.outputs):
+                needed.append(operator)
+                wanted |= set(operator.inputs)
+        return self.cut(needed[::-1], self.part.inputs, outputs)
+
     def cut(self, operators: Sequence[Any], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """A model of these operators alone."""
         used = sorted({t for op in operators for t in [*op.inputs, *op.outputs] if t >= 0} | {*inputs, *outputs})

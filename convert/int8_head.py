@@ -6,26 +6,22 @@ the pictures are computed with it in LiteRT, the head is solved on them by the r
 quantized again with that head at its end: the backbone stays the same to the last bit.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
+from convert.features import graph_engine
 from convert.graph import Graph
-from convert.head import linear, tail
-from edge.errors import UserError
+from convert.head import linear
 from edge.model.contract import ModelSpec
 from edge.model.head import Head, softmax
-from edge.model.interpreter import Interpreter
 from edge.model.likeness import PART, REFUSED
-from edge.model.preprocess import lookup_table
 from train.augment import Augmentation, views
 from train.dataset import Picture
-from train.features import Engine, extract, on_all_cores
+from train.features import extract
 from train.heads import folds, solve
 from train.rundir import SPLIT, Run
 from train.threshold import calibrate, in_contract
@@ -73,39 +69,6 @@ def lesson_of(run: Run) -> Lesson | None:
     )
 
 
-def engine(data: bytes, spec: ModelSpec) -> Engine:
-    """A quantized graph with a linear head as a source of features: what its Dense layers take.
-
-    Raises:
-        UserError: if its head is another one.
-    """
-    graph = Graph(data)
-    dense, end = linear(graph), tail(graph)
-    if not dense:
-        raise UserError("expected a graph with a linear head, found another end")
-    taken = [layer.inputs[0] for layer in dense]
-    names = [graph.name(tensor) for tensor in taken]
-    ends = np.cumsum([graph.tensors[tensor].shape[-1] for tensor in taken]).tolist()
-    backbone = [operator for operator in graph.operators if not any(operator is each for each in end)]
-    key = hashlib.sha256(graph.cut(backbone, graph.part.inputs, taken))
-    key.update(repr((spec.size, spec.resize, spec.mean, spec.std)).encode())
-    pixels = replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3)
-
-    def make() -> Callable[[np.ndarray], np.ndarray]:
-        interpreter = Interpreter(data, threads=1, more=names)
-        table = lookup_table(spec.mean, spec.std, interpreter.input)
-
-        def features(tensor: np.ndarray) -> np.ndarray:
-            frame = tensor[0].astype(np.uint8)
-            interpreter.invoke((frame if table is None else cv2.LUT(frame, table))[np.newaxis])
-            return np.concatenate([interpreter.read(name).ravel() for name in names])
-
-        return features
-
-    parts = tuple(slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False))
-    return Engine(key.hexdigest()[:32], parts, lambda pictures: on_all_cores(make, pixels, pictures))
-
-
 def solve_again(
     float_graph: bytes, quantized: bytes, lesson: Lesson, spec: ModelSpec
 ) -> tuple[bytes, ModelSpec, dict[str, Any]]:
@@ -114,7 +77,7 @@ def solve_again(
     Args:
         float_graph: with a linear head; `quantized` was made of it.
     """
-    source = engine(quantized, spec)
+    source = graph_engine(quantized, spec)
     drawn = views(lesson.pictures, lesson.augmentation, range(lesson.views)) if lesson.augmentation else []
     found = extract(source, [*lesson.pictures, *lesson.validation, *drawn])
     count, all_of_them = len(lesson.pictures), len(lesson.pictures) + len(lesson.validation)

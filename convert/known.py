@@ -17,8 +17,8 @@ from edge.drift import SHARES
 from edge.model.contract import ModelFile, append_files
 from edge.model.kept import keep, most
 from edge.model.likeness import PART, SIZE, Bank, choose, pack
+from edge.share import wilson
 from train.dataset import Picture
-from train.figures import wilson
 from train.heads import folds
 
 CONFIDENCE = 0.95

@@ -6,32 +6,26 @@ is compared so is the way the model is made; that the finished file is what came
 were held out. Where more than that learned from the training pictures, those alone count.
 """
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from convert.features import graph_engine
 from convert.graph import Graph
-from convert.graph import run as run_graph
-from convert.head import linear, tail
-from convert.run import image_type
+from convert.head import linear
 from edge.model.contract import ModelSpec
 from edge.model.head import Head, softmax
-from edge.model.preprocess import prepare
-from edge.pictures import read_picture
 from train.dataset import Picture
-from train.features import Batches, Engine, Features, extract, keras_engine
+from train.features import Features, extract, keras_engine
 from train.heads import Candidate, folds, heads_of_folds
 from train.keras import keras
 from train.measure import predict
-from train.model import LOGITS, parts, read_head, split_at_features
+from train.model import parts, read_head, split_at_features
 from train.rundir import Run
 
 OUT_OF_FOLD = "out of fold"
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -193,59 +187,24 @@ def only_held_out(run: Run) -> str:
     return ""
 
 
-def graph_engine(file: bytes, spec: ModelSpec) -> Engine:
-    """The features that a graph gives to its Dense layers, one depth after the other, side by side.
-
-    Raises:
-        ValueError: if its head has none.
-    """
-    graph = Graph(file)
-    head = tail(graph)
-    taken = [operator.inputs[0] for operator in by_depth(graph, head) if graph.kind(operator) == "FULLY_CONNECTED"]
-    if not taken:
-        raise ValueError("expected a head of Dense layers, found none in the graph")
-    before = [operator for operator in graph.operators if not any(operator is each for each in head)]
-    backbone = graph.cut(before, graph.part.inputs, taken)
-    widths = np.cumsum([graph.tensors[tensor].shape[-1] for tensor in taken]).tolist()
-    image = image_type(graph)
-
-    def compute(pictures: list[Picture]) -> Batches:
-        for start in range(0, len(pictures), _BATCH):
-            batch = pictures[start : start + _BATCH]
-            tensors = ([prepare(read_picture(picture.path), spec, image)] for picture in batch)
-            rows = run_graph(backbone, tensors, lambda values: np.concatenate(
-                [graph.real(tensor, each).ravel() for tensor, each in zip(taken, values, strict=True)]
-            ))  # fmt: skip
-            yield batch, np.stack(list(rows)).astype(np.float32)
-
-    key = hashlib.sha256(backbone + repr((spec.size, spec.resize, spec.mean, spec.std)).encode()).hexdigest()[:32]
-    return Engine(key, tuple(slice(a, b) for a, b in zip([0, *widths], widths, strict=False)), compute)
-
-
-def by_depth(graph: Graph, operators: Sequence[Any]) -> list[Any]:
-    """The operators by the number of the depth in their names: a converter has an order of its own."""
-
-    def number(operator: Any) -> int:
-        found = re.search(rf"{LOGITS}_(\d+)", graph.name(operator.outputs[0]))
-        return int(found[1]) if found else 0
-
-    return sorted(operators, key=number)
-
-
 def finished_head(graph: Graph) -> Head:
     """The linear head that a graph ends in.
 
     Raises:
         ValueError: if it ends in none whose weights can be read.
     """
-    dense = by_depth(graph, linear(graph))
+    dense = linear(graph)
     if not dense:
         raise ValueError("expected a linear head, found another one in the graph")
     kernels, biases = [], []
     for operator in dense:
-        values = [graph.constant(tensor) for tensor in operator.inputs[1:3]]
-        assert all(value is not None for value in values)
-        kernel, bias = (graph.real(t, v) for t, v in zip(operator.inputs[1:3], values, strict=True) if v is not None)
-        kernels.append(kernel.T)
-        biases.append(bias)
+        kernel, *bias = (tensor for tensor in operator.inputs[1:3] if tensor >= 0)  # a bias of zeros is left out
+        kernels.append(_real(graph, kernel).T)
+        biases.append(_real(graph, *bias) if bias else np.zeros(kernels[-1].shape[1]))
     return Head(np.concatenate(kernels), np.sum(biases, axis=0))
+
+
+def _real(graph: Graph, tensor: int) -> np.ndarray:
+    values = graph.constant(tensor)
+    assert values is not None  # the weights of a linear head are there
+    return graph.real(tensor, values)

@@ -56,10 +56,8 @@ class Watch:
     def __init__(self, usual: Sequence[float]) -> None:
         self._levels = np.asarray(usual, np.float64)
         odds = 1 / np.asarray(SHARES) / _MARGIN / len(SHARES)
-        self._wins = [
-            *np.cumsum(odds[::-1])[::-1].tolist(),
-            0.0,
-        ]  # of a frame that falls short of the levels from here on
+        # Of a frame that falls short of the levels from here on.
+        self._wins = [*np.cumsum(odds[::-1])[::-1].tolist(), 0.0]
         self._start: float | None = None
         self._frames, self._won, self._sum = 0, 0.0, 0.0
         self._evidence, self._began = 1.0, 0.0

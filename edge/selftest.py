@@ -24,9 +24,8 @@ MODEL, FOLDER, EXPECTED = "model.tflite", "selftest", "expected.json"
 # together, other kernels were seen to move a score by 0.08. Wrong labels or weights move them by far more, and of the
 # preprocessing the tensors tell.
 TOLERANCE = 0.1
-ALIKE = (
-    0.95  # cosine of the features: those kernels moved it by 0.001, another picture of the same label by 0.11 or more
-)
+# Cosine of the features: those kernels moved it by 0.001, another picture of the same label by 0.11 or more.
+ALIKE = 0.95
 
 
 @dataclass(frozen=True)

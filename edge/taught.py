@@ -236,10 +236,11 @@ class Taught:
             temperature=1.0,
             threshold=float(lesson.threshold),
             likeness=lesson.likeness,
+            usual=(),  # that of the photos before; of frames of one afternoon, the next morning would be a drift
             head=hashlib.sha256(head).hexdigest(),
-            provenance={**self.spec.provenance, "taught": told},
+            provenance={"taught": told},
         )
-        chosen = choose(features[:, self._top()], truth, most(features.shape[1]))
+        chosen = choose(features[:, self._top()], truth, most(self.widths[-1]))
         # Other programs run the graph with the head it has: its own labels stay beside it.
         own = self.file.files.get(LABELS_FILE, ("\n".join(self.spec.labels) + "\n").encode())
         more = {LABELS_FILE: own, HEAD_FILE: head, **keep(features[chosen], truth[chosen], self.widths)}

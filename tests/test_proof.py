@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convert.features import graph_engine
 from convert.graph import Graph
-from convert.proof import OUT_OF_FOLD, finished_head, graph_engine, only_held_out, proof_of
+from convert.proof import OUT_OF_FOLD, finished_head, only_held_out, proof_of
 from edge.model.contract import ModelSpec, read_model
 from train.features import extract, keras_engine
 from train.heads import Candidate, folds, heads_of_folds

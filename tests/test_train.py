@@ -14,7 +14,8 @@ from sklearn.metrics import precision_score, recall_score
 
 from edge.model.contract import ModelSpec
 from edge.model.preprocess import prepare
-from train.figures import confusion_matrix, figures, wilson
+from edge.share import wilson
+from train.figures import confusion_matrix, figures
 from train.keras import keras, tf
 from train.rundir import read_run
 

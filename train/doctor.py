@@ -13,9 +13,9 @@ import numpy as np
 
 from edge.model.contract import ModelSpec
 from edge.model.head import softmax
+from edge.share import wilson
 from train.blame import suspects
 from train.dataset import Dataset, Picture
-from train.figures import wilson
 from train.groups import NEAR, Rows, directions
 from train.heads import folds
 from train.known import look

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.share import wilson as wilson
+from edge.share import wilson
 
 
 @dataclass(frozen=True)

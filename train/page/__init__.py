@@ -27,21 +27,22 @@ INK, SOFT = "#010203", "#040506"  # stand for the colours of the page's own text
 THUMBNAIL = 224  # pixels
 SPACE = "\N{NO-BREAK SPACE}"
 
-FILTERS = {
-    "share": lambda value: f"{100 * value:.2f}{SPACE}%",
-    "mb": lambda value: f"{value / 1e6:.2f}",
-    "points": lambda value: f"{value:.2f}",
-    "interval": lambda ends: f"{ends[0]:+.2f}{SPACE}to{SPACE}{ends[1]:+.2f}",
-    "name": lambda path: Path(path).name,
-    "marked": lambda text: _marked(text),
-}
-
 
 def _marked(text: str) -> str:
     """Plain text with `names` in the letters of code."""
     return jinja2.utils.markupsafe.Markup(
         re.sub("`([^`]*)`", r"<code>\1</code>", str(jinja2.utils.markupsafe.escape(text)))
     )
+
+
+FILTERS = {
+    "share": lambda value: f"{100 * value:.2f}{SPACE}%",
+    "mb": lambda value: f"{value / 1e6:.2f}",
+    "points": lambda value: f"{value:.2f}",
+    "interval": lambda ends: f"{ends[0]:+.2f}{SPACE}to{SPACE}{ends[1]:+.2f}",
+    "name": lambda path: Path(path).name,
+    "marked": _marked,
+}
 
 
 def write_page(path: Path, template: Path, **values: Any) -> None:
