@@ -199,6 +199,9 @@ class _Sharing(flatbuffers.Builder):
 
 
 def _packed(model: Any) -> bytes:
+    for buffer in model.buffers:
+        if buffer.data is not None:  # what is no array would be written byte by byte: two seconds instead of none
+            buffer.data = np.frombuffer(buffer.data, np.uint8)
     for tensor in model.subgraphs[0].tensors:
         if (found := tensor.quantization) is not None and found.zeroPoint is not None:
             found.zeroPoint, found.scale = np.asarray(found.zeroPoint, np.int64), np.asarray(found.scale, np.float32)
