@@ -275,7 +275,7 @@ def _selftest(model: bytes, pictures: Sequence[Path]) -> dict[str, bytes]:
         paths = [folder / f"{index}.png" for index in range(len(frames))]
         for path, frame in zip(paths, frames, strict=True):
             cv2.imwrite(str(path), frame)
-        scores, features, tensors, reasons = {}, {}, [], {}
+        scores, features, tensors, labels, reasons = {}, {}, [], [], {}
         for runtime in device_runtimes():
             # A process each: a model may kill its runtime, and two runtimes in one process may disagree.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -285,12 +285,13 @@ def _selftest(model: bytes, pictures: Sequence[Path]) -> dict[str, bytes]:
                     reasons[runtime] = str(error)
                     continue
             scores[runtime] = np.round(found["scores"], 9).tolist()
-            tensors = found["tensors"]
+            tensors, labels = found["tensors"], found["labels"]
             if found["features"]:
                 features[runtime] = found["features"]
         if not scores:
             raise UserError(f"no runtime could run the model: {reasons}")
-        expected = {"pictures": [path.name for path in paths], "tensors": tensors, "scores": scores}
+        names = [path.name for path in paths]
+        expected = {"pictures": names, "labels": labels, "tensors": tensors, "scores": scores}
         if features:
             expected["features"] = features
         files = {f"{FOLDER}/{path.name}": path.read_bytes() for path in paths}

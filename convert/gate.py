@@ -14,7 +14,7 @@ from convert.calibrate import choose_pictures, folder_pictures
 from convert.choose import choose, device_latencies
 from convert.device import device_runtimes
 from convert.export import export, widen
-from convert.int8_head import lesson_of
+from convert.int8_head import solved_of
 from convert.investigate import explain, layer_bytes, weights
 from convert.job import Job, augmentation_of
 from convert.known import with_known
@@ -76,8 +76,8 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     calibration = choose_pictures(never_held_out(source, run), options.calibration)
     proof = proof_of(model, run)
     answer = proof.answer if proof.every else None
-    views, lesson = augmentation_of(run), lesson_of(run)
-    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, views, lesson, answer)
+    views, solved = augmentation_of(run), solved_of(run)
+    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, views, solved, answer)
     runtimes = device_runtimes()[: None if options.runtimes == "all" else 1]
     if told := complaint(proof.held_out, run, model, own):
         print(f"{path}: {told}", file=sys.stderr)
@@ -227,9 +227,9 @@ def make(job: Job, schemes: Sequence[str], folder: Path, proof: Proof, runtimes:
                 part.write_bytes(data)
             own = Candidate(notes["head"]["kind"], notes["head"]["strength"]) if "head" in notes else None
             figures, sample, scores, features = prove(path, proof, runtimes, own, bool(SCHEMES[scheme].training))
-            if features and job.lesson:  # behind the graph, which stays what was proved
+            if features and job.solved:  # behind the graph, which stays what was proved
                 data, notes["likeness"] = with_known(
-                    read_model(path), features[:], features.parts, scores, job.lesson, sample
+                    read_model(path), features[:], features.parts, scores, job.solved, sample
                 )
                 with whole(path) as part:
                     part.write_bytes(data)

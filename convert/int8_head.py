@@ -28,7 +28,7 @@ from train.threshold import calibrate, in_contract
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Solved:
     """What the head of a run was solved on, and how: the same holds for another backbone's features.
 
     Attributes:
@@ -50,14 +50,14 @@ class Lesson:
     refuse: float = REFUSED
 
 
-def lesson_of(run: Run) -> Lesson | None:
+def solved_of(run: Run) -> Solved | None:
     """That of a run of ours with a solved head on a frozen backbone; of any other, None."""
     head, drawn = run.metrics.get("head") or {}, run.metrics.get("augment") or {}
     if head.get("kind") not in ("lda", "logistic") or run.metrics.get("unfrozen"):
         return None
     own_split = json.loads((run.folder / SPLIT).read_bytes()).get("own_split", False)
     kinds = {name: value for name, value in drawn.items() if name != "views"}
-    return Lesson(
+    return Solved(
         [*run.train, *(run.validation if own_split else [])],
         [] if own_split else run.validation,
         head["kind"],
@@ -70,7 +70,7 @@ def lesson_of(run: Run) -> Lesson | None:
 
 
 def solve_again(
-    float_graph: bytes, quantized: bytes, lesson: Lesson, spec: ModelSpec
+    float_graph: bytes, quantized: bytes, solved: Solved, spec: ModelSpec
 ) -> tuple[bytes, ModelSpec, dict[str, Any]]:
     """The float graph with the head that the quantized one wants, its contract, and JSON notes on the head.
 
@@ -78,18 +78,18 @@ def solve_again(
         float_graph: with a linear head; `quantized` was made of it.
     """
     source = graph_engine(quantized, spec)
-    drawn = views(lesson.pictures, lesson.augmentation, range(lesson.views)) if lesson.augmentation else []
-    found = extract(source, [*lesson.pictures, *lesson.validation, *drawn])
-    count, all_of_them = len(lesson.pictures), len(lesson.pictures) + len(lesson.validation)
+    drawn = views(solved.pictures, solved.augmentation, range(solved.views)) if solved.augmentation else []
+    found = extract(source, [*solved.pictures, *solved.validation, *drawn])
+    count, all_of_them = len(solved.pictures), len(solved.pictures) + len(solved.validation)
     plain, seen = found[:all_of_them], found.rows[all_of_them:].reshape(count, -1)
-    truth = np.array([picture.label for picture in [*lesson.pictures, *lesson.validation]])
+    truth = np.array([picture.label for picture in [*solved.pictures, *solved.validation]])
     more = [np.asarray(found.matrix[rows], np.float32) for rows in seen.T]
-    fold = folds(lesson.pictures, lesson.seed)
-    solution = solve(plain[:count], truth[:count], len(spec.labels), fold, lesson.kind, lesson.balance, more)
+    fold = folds(solved.pictures, solved.seed)
+    solution = solve(plain[:count], truth[:count], len(spec.labels), fold, solved.kind, solved.balance, more)
     head = solution.head
     # As in `train`: out of fold, and those of a validation folder by the head itself.
     held_out = np.concatenate([solution.held_out, plain[count:] @ head.kernel + head.bias])
-    calibration = calibrate((softmax(held_out), truth), refused=(1 - PART) * lesson.refuse)
+    calibration = calibrate((softmax(held_out), truth), refused=(1 - PART) * solved.refuse)
     head = Head(head.kernel / calibration.temperature, head.bias / calibration.temperature)
     notes = {
         "kind": solution.candidate.kind,

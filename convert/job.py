@@ -8,7 +8,7 @@ import numpy as np
 
 from convert.calibrate import Seen, observe, samples
 from convert.graph import Graph
-from convert.int8_head import Lesson
+from convert.int8_head import Solved
 from convert.lower import converted
 from edge.model.contract import ModelSpec
 from train.augment import Augmentation
@@ -31,7 +31,7 @@ class Job:
         calibration: those of them (or frames of the real camera) that show the range of every activation.
         tolerance: the drop that is allowed, in percentage points.
         augmentation: that of the run, for training-time schemes.
-        lesson: how its head was solved, if it was.
+        solved: how its head was solved, if it was.
         answer: scores (pictures, labels) that the features of a graph give to training pictures by heads that never saw
             them; None where there are no such heads.
     """
@@ -42,7 +42,7 @@ class Job:
     calibration: Sequence[Picture]
     tolerance: float
     augmentation: Augmentation = MIRROR
-    lesson: Lesson | None = None
+    solved: Solved | None = None
     answer: Callable[[bytes, Sequence[Picture]], np.ndarray] | None = None
 
     @cached_property

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from convert.int8_head import Lesson
+from convert.int8_head import Solved
 from convert.proof import Sample
 from edge.drift import SHARES
 from edge.model.contract import ModelFile, append_files
@@ -54,7 +54,7 @@ class Known:
 
 
 def with_known(
-    file: ModelFile, features: np.ndarray, parts: Sequence[slice], scores: np.ndarray, lesson: Lesson, sample: Sample
+    file: ModelFile, features: np.ndarray, parts: Sequence[slice], scores: np.ndarray, solved: Solved, sample: Sample
 ) -> tuple[bytes, dict[str, Any]]:
     """The file with a bank behind it and the likeness in its contract, and JSON notes on them.
 
@@ -65,10 +65,10 @@ def with_known(
         sample: those that the head was fitted on first, then those that the user set apart.
     """
     assert file.spec
-    fitted, top, count = lesson.pictures, parts[-1], len(lesson.pictures)
+    fitted, top, count = solved.pictures, parts[-1], len(solved.pictures)
     right = scores.argmax(axis=1) == sample.truth
     known = remember(
-        features[:count, top], fitted, features[count:, top], right, PART * lesson.refuse, most(top.stop - top.start)
+        features[:count, top], fitted, features[count:, top], right, PART * solved.refuse, most(top.stop - top.start)
     )
     widths = [part.stop - part.start for part in parts]
     more = keep(features[known.chosen], sample.truth[known.chosen], widths)

@@ -163,7 +163,7 @@ def proof_of(model: keras.Model, run: Run) -> Proof:
     said = head.predict(features[len(run.train) :], batch_size=256, verbose=0)
     reference = np.hstack([1 - said, said]) if said.shape[1] == 1 else said
     solved, truth = run.metrics["head"], np.array([picture.label for picture in pictures])
-    candidate, balance = Candidate(solved["kind"], solved["strength"]), bool(run.metrics.get("balance"))
+    candidate, balance = Candidate(solved["kind"], solved["strength"]), bool(solved.get("balance"))
     fold = folds(pictures)
     heads = heads_of_folds(features, truth, len(labels), fold, candidate, balance)
     every = Folds(fold, heads, candidate, balance, float(run.metrics["calibration"]["temperature"]), read_head(model))

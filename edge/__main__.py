@@ -410,7 +410,7 @@ def run_selftest(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(found)))
     else:
         print(
-            f"self-test: {found.pictures - len(found.failures)} of {found.pictures} pictures as expected with "
+            f"self-test: {found.passed} of {found.pictures} pictures as expected with "
             f"{found.runtime}; {found.identical} to the last bit, largest difference {found.largest:.4f} "
             f"(allowed: {TOLERANCE}), {found.tensors} input tensors to the last bit"
         )

@@ -1,7 +1,8 @@
 """Whether this machine gives the scores and the features that another one measured.
 
 A bundle carries `model.tflite` and `selftest/`: a few lossless pictures and `expected.json`, which holds, for each
-runtime, the scores that the machine that made the bundle got, and its features if the model has any.
+runtime, the scores that the machine that made the bundle got, its features if the model has any, and the labels, in
+the order of the scores.
 """
 
 import hashlib
@@ -35,15 +36,18 @@ class Comparison:
     Attributes:
         runtime: what ran the model here.
         pictures: how many were compared.
+        passed: how many gave the expected scores and features.
         tensors: how many gave the very same input tensor.
         identical: how many gave the very same scores, bit for bit.
         largest: the largest absolute difference of any score.
         likeness: the smallest cosine of the features here to those expected; None where there are none.
-        failures: one sentence for each picture whose label or scores are not the expected ones.
+        failures: a sentence for each picture whose scores or features are not the expected ones, and one if the
+            labels are not.
     """
 
     runtime: str
     pictures: int
+    passed: int
     tensors: int
     identical: int
     largest: float
@@ -55,8 +59,9 @@ def measure(model: Path, pictures: Sequence[Path], runtime: str | None = None) -
     """What this machine makes of the pictures.
 
     Returns:
-        "runtime", its name; "scores", a list of floats a picture; "tensors", the SHA-256 of each input tensor;
-        "features", int8 numbers a picture, of which the direction alone counts; none if the model has none.
+        "runtime", its name; "labels", in the order of the scores; "scores", a list of floats a picture; "tensors", the
+        SHA-256 of each input tensor; "features", int8 numbers a picture, of which the direction alone counts; none if
+        the model has none.
     """
     scores, tensors, features = [], [], []
     with Classifier(model, runtime=runtime) as classifier:
@@ -69,7 +74,13 @@ def measure(model: Path, pictures: Sequence[Path], runtime: str | None = None) -
             if result.features is not None:
                 features.append(pack(result.features[None])[0].tolist())
         runtime = classifier.interpreter.runtime
-        return {"runtime": runtime, "scores": scores, "tensors": tensors, "features": features}
+        return {
+            "runtime": runtime,
+            "labels": list(classifier.spec.labels),
+            "scores": scores,
+            "tensors": tensors,
+            "features": features,
+        }
 
 
 def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
@@ -86,6 +97,7 @@ def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
         pictures = [bundle / FOLDER / name for name in expected["pictures"]]
         measurements = {name: np.asarray(values, np.float32) for name, values in expected["scores"].items()}
         tensors = list(expected["tensors"])
+        labels = [str(label) for label in expected.get("labels", [])]
         features = {name: np.asarray(values, np.float32) for name, values in expected.get("features", {}).items()}
     except OSError as error:
         raise UserError(f"{file}: expected the self-test of a bundle, found {str(error.strerror).lower()}") from error
@@ -97,11 +109,14 @@ def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
     if wanted is None or wanted.shape != found.shape or len(tensors) != len(pictures):
         raise UserError(f"{file}: expected scores of shape {found.shape}, found {getattr(wanted, 'shape', None)}")
     difference = np.abs(found - wanted).max(axis=1)
+    passed = difference <= TOLERANCE
     failures = [
         f"{picture.name}: expected {_numbers(want)}, found {_numbers(got)}"
-        for picture, want, got, gap in zip(pictures, wanted, found, difference, strict=True)
-        if not gap <= TOLERANCE
+        for picture, want, got, near in zip(pictures, wanted, found, passed, strict=True)
+        if not near
     ]
+    if labels not in ([], here["labels"]):  # bundles of before 0.2 carry none
+        failures.insert(0, f"{MODEL}: expected the labels {', '.join(labels)}, found {', '.join(here['labels'])}")
     directions = features.get(here["runtime"], next(iter(features.values()), np.empty(0)))
     likeness = None
     if directions.size:
@@ -111,6 +126,7 @@ def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
             )
         cosines = (unit(directions) * unit(here["features"])).sum(axis=1)
         likeness = float(cosines.min())
+        passed &= cosines >= ALIKE
         failures += [
             f"{picture.name}: expected the same features, found a cosine of {cosine:.3f}"
             for picture, cosine in zip(pictures, cosines, strict=True)
@@ -119,6 +135,7 @@ def selftest(bundle: Path, runtime: str | None = None) -> Comparison:
     return Comparison(
         runtime=here["runtime"],
         pictures=len(pictures),
+        passed=int(passed.sum()),
         tensors=sum(a == b for a, b in zip(tensors, here["tensors"], strict=True)),
         identical=int((difference == 0).sum()),
         largest=float(difference.max()),

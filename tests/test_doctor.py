@@ -18,13 +18,13 @@ from PIL import Image
 
 from edge.model.contract import ModelSpec
 from edge.pictures import camera
-from train.blame import suspects
+from train.confident_learning import suspects
 from train.dataset import Dataset, Picture, load_dataset
 from train.doctor import Case, Finding, _leave_one_out, _near, diagnose, examine
+from train.doctor_table import apply_table, write_table
 from train.figures import Figures
-from train.lesson import Lesson, learn, out_of_fold
-from train.story import _map, answer
-from train.treat import apply_table, write_table
+from train.html_report import _map, answer
+from train.learning_curve import LearningCurve, learn, out_of_fold
 
 
 def doctor(data: Path, out: Path, *more: object) -> Job:
@@ -363,15 +363,15 @@ def test_nearest_pictures_by_brute_force(photos: Path, monkeypatch: pytest.Monke
 def test_the_learning_curve_by_hand() -> None:
     """20 of 1000 were wrong, 10 are left, a point was gained: twice the pictures halve the mistakes once more."""
     half, full = np.array([[490, 10], [10, 490]]), np.array([[492, 8], [2, 498]])
-    lesson = Lesson([400, 800], [Figures(("a", "b"), half), Figures(("a", "b"), full)], 1.0, 0.4)
-    assert lesson.twice() == pytest.approx((0.5, 0.3, 0.7))
-    assert lesson.sentence() == (
+    curve = LearningCurve([400, 800], [Figures(("a", "b"), half), Figures(("a", "b"), full)], 1.0, 0.4)
+    assert curve.twice() == pytest.approx((0.5, 0.3, 0.7))
+    assert curve.sentence() == (
         "Twice the photos would bring about 0.5 points (0.3 to 0.7). "
         "More of `a` above all: 492 of 500 of them are right."
     )
-    assert "0.5 points or nothing: at most 1.1" in replace(lesson, error=1.2).sentence()
-    assert "0.0 points or nothing: at most 0.5" in replace(lesson, gain=-0.2, error=0.7).sentence()
-    assert replace(lesson, figures=[Figures(("a", "b"), np.diag([5, 5]))] * 2).twice() is None
+    assert "0.5 points or nothing: at most 1.1" in replace(curve, error=1.2).sentence()
+    assert "0.0 points or nothing: at most 0.5" in replace(curve, gain=-0.2, error=0.7).sentence()
+    assert replace(curve, figures=[Figures(("a", "b"), np.diag([5, 5]))] * 2).twice() is None
 
 
 def test_what_twice_the_pictures_bring_is_what_they_bring() -> None:
@@ -390,11 +390,11 @@ def test_what_twice_the_pictures_bring_is_what_they_bring() -> None:
 
 def test_a_learning_curve_of_clouds_rises() -> None:
     rows, labels = clouds(1200, 6, 3.0)
-    lesson = learn(rows, labels, tuple("abcdef"), np.arange(1200) % 20)
-    accuracies = [each.accuracy for each in lesson.figures]
-    assert lesson.sizes == [120, 240, 480, 960]
+    curve = learn(rows, labels, tuple("abcdef"), np.arange(1200) % 20)
+    accuracies = [each.accuracy for each in curve.figures]
+    assert curve.sizes == [120, 240, 480, 960]
     assert accuracies == sorted(accuracies)
-    assert [each.pictures for each in lesson.figures] == [1200] * 4
+    assert [each.pictures for each in curve.figures] == [1200] * 4
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def respec(folder: Path, **changes: object) -> None:
 
 
 def with_other_mean(folder: Path) -> None:
-    respec(folder, mean=(900.0, 127.0, 127.0))
+    respec(folder, mean=(60.0, 127.0, 127.0))
 
 
 def with_red_and_blue_exchanged(folder: Path) -> None:

@@ -39,7 +39,7 @@ def main() -> int:
         raise UserError(f"--out: expected a folder, found a file: {file}")
     data = load_dataset(data_folder(options.data), seed=options.seed)
     if options.apply:
-        from train.treat import apply_table
+        from train.doctor_table import apply_table
 
         for source, target in apply_table(options.apply, data).items():
             say(f"moved {source} to {target}")
@@ -50,7 +50,7 @@ def main() -> int:
 
     # TensorFlow takes seconds to load: bad data should be told of before.
     if options.doctor:
-        from train.consult import consult
+        from train.doctor_command import consult
 
         return consult(options, data)
     if options.study:

@@ -14,12 +14,12 @@ import numpy as np
 from edge.model.contract import ModelSpec
 from edge.model.head import softmax
 from edge.share import wilson
-from train.blame import suspects
+from train.confident_learning import suspects
 from train.dataset import Dataset, Picture
 from train.groups import NEAR, Rows, directions
 from train.heads import folds
 from train.known import look
-from train.lesson import out_of_fold
+from train.learning_curve import out_of_fold
 from train.looks import Look
 
 LOOK, ASIDE, MOVE, KEEP = "look", "set aside", "move to ", "keep"

@@ -11,13 +11,13 @@ from train.figures import Figures, figures
 from train.finetune import Finetuned
 from train.fit import Fit
 from train.heads import Solution
+from train.html_report import REPORT, write_html_report
 from train.model import parameters
 from train.options import EPOCHS, Options
 from train.prepare import Prepared
 from train.progress import say
 from train.report import draw_candidates, draw_confusion, draw_curves, write_candidates, write_history
 from train.rundir import METRICS, write_json, write_run
-from train.story import REPORT, write_story
 from train.threshold import Answers, Calibration, crossed_accuracy, in_contract
 from train.weights import weights_digest, weights_name
 
@@ -122,7 +122,7 @@ def write_outcome(
     if ready.augmentation:
         write_contact_sheet(out / "augmented.png", data.train, ready.spec, ready.augmentation)
     pictures = {"crossfit": [*data.train, *data.validation], "validation": data.validation, "test": data.test}[first]
-    write_story(out, ready, data, fit, metrics, found[first], CALLED[first], pictures, answers[first][0])
+    write_html_report(out, ready, data, fit, metrics, found[first], CALLED[first], pictures, answers[first][0])
     _tell(options, outcome, found, metrics)
 
 

@@ -37,7 +37,7 @@ def out_of_fold(
 
 
 @dataclass(frozen=True)
-class Lesson:
+class LearningCurve:
     """A learning curve.
 
     Attributes:
@@ -83,17 +83,19 @@ class Lesson:
         return f"{told} More of `{last.labels[worst]}` above all: {right[worst]} of {of[worst]} of them are right."
 
 
-def learn(features: np.ndarray, labels: np.ndarray, names: tuple[str, ...], fold: np.ndarray) -> Lesson:
+def learn(features: np.ndarray, labels: np.ndarray, names: tuple[str, ...], fold: np.ndarray) -> LearningCurve:
     """The learning curve of features (pictures, features)."""
     shares = [share for share in SHARES if _size(share, labels) >= 2 * len(names)]
     if len(shares) < 2:
-        return Lesson([], [])
+        return LearningCurve([], [])
     answers = [out_of_fold(features, labels, len(names), fold, share).argmax(axis=1) for share in shares]
     other = out_of_fold(features, labels, len(names), fold, -shares[-2]).argmax(axis=1)
     better = (answers[-1] == labels) - ((answers[-2] == labels) / 2 + (other == labels) / 2)
     error = _Z * better.std(ddof=1) / np.sqrt(len(labels))
     found = [figures(each, labels, names) for each in answers]
-    return Lesson([_size(share, labels) for share in shares], found, 100 * float(better.mean()), 100 * float(error))
+    return LearningCurve(
+        [_size(share, labels) for share in shares], found, 100 * float(better.mean()), 100 * float(error)
+    )
 
 
 def _size(share: float, labels: np.ndarray) -> int:

@@ -8,11 +8,11 @@ import numpy as np
 
 from train.dataset import Dataset
 from train.doctor import Case, Finding, diagnose, examine
+from train.doctor_table import write_table
 from train.options import Options
 from train.page import thumbnails, write_page
 from train.prepare import Prepared, prepare
 from train.progress import say, waiting
-from train.treat import write_table
 
 TABLE, PAGE = "doctor.csv", "doctor.html"
 SHOWN = 6  # pictures of a finding

@@ -15,20 +15,20 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.pictures import read_picture
-from train.consult import PAGE_SIDE, TABLE, case_of, shown
 from train.dataset import Dataset
 from train.doctor import Case, diagnose
+from train.doctor_command import PAGE_SIDE, TABLE, case_of, shown
+from train.doctor_table import write_table
 from train.figures import Figures
 from train.fit import Fit
 from train.heads import folds
-from train.lesson import Lesson, learn
+from train.learning_curve import LearningCurve, learn
 from train.page import BLUE, GREEN, INK, ORANGE, SOFT, chart_confusion, drawing, svg, thumbnails, write_page
 from train.picture import Picture
 from train.prepare import Prepared
 from train.progress import waiting
 from train.report import confusions
 from train.rundir import MODEL, SPLIT
-from train.treat import write_table
 
 REPORT = "report.html"
 _PAIRS, _OF_PAIR = 8, 6  # confusions with pictures, and pictures of each
@@ -38,7 +38,7 @@ _COLUMNS = 20
 _PACKAGES = "tensorflow", "tf-keras", "numpy", "scipy", "ai-edge-litert"
 
 
-def write_story(
+def write_html_report(
     folder: Path,
     ready: Prepared,
     data: Dataset,
@@ -65,7 +65,7 @@ def write_story(
         wrong = {path: str(path.relative_to(data.root)) for each in errs for path, _ in each["pictures"]}
         values["names"] |= wrong
         values["thumbnails"] |= thumbnails(wrong.keys() - values["thumbnails"].keys(), PAGE_SIDE)
-        lesson = _learn(ready, data)
+        learned = _learn(ready, data)
         template = Path(__file__).parent / "page" / "train.html.jinja"
         write_page(
             folder / REPORT,
@@ -80,8 +80,8 @@ def write_story(
             matrix=chart_confusion([(f"{figures.pictures} pictures", figures.confusion)], figures.labels)
             if len(figures.labels) <= _NAMED
             else "",
-            lesson=lesson.sentence() if lesson.figures else "",
-            curve=_curve(lesson) if len(lesson.figures) > 1 else "",
+            lesson=learned.sentence() if learned.figures else "",
+            curve=_curve(learned) if len(learned.figures) > 1 else "",
             epochs=_epochs(fit) if fit.history else "",
             map=_map(case, data),
             facts=_facts(folder, ready, metrics),
@@ -129,28 +129,28 @@ def _confusions(figures: Figures, pictures: Sequence[Picture], scores: np.ndarra
     return found
 
 
-def _learn(ready: Prepared, data: Dataset) -> Lesson:
+def _learn(ready: Prepared, data: Dataset) -> LearningCurve:
     pictures = data.fold_pictures()
     sources = [ready.train, *([ready.validation] if data.own_split else [])]
     features = np.concatenate([each.view(0) for each in sources])
     if features.shape[1] > 8192:  # a flattened map: its learning curve would take minutes
-        return Lesson([], [])
+        return LearningCurve([], [])
     return learn(features, np.array([picture.label for picture in pictures]), data.labels, folds(pictures))
 
 
-def _curve(lesson: Lesson) -> str:
+def _curve(learned: LearningCurve) -> str:
     figure, axis = drawing(6, 3.6)
-    value = np.array([100 * each.accuracy for each in lesson.figures])
-    ends = np.abs(100 * np.array([each.interval for each in lesson.figures]) - value[:, None]).T
-    axis.errorbar(lesson.sizes, value, yerr=ends, fmt="o-", color=BLUE, capsize=3)
-    if found := lesson.twice():
+    value = np.array([100 * each.accuracy for each in learned.figures])
+    ends = np.abs(100 * np.array([each.interval for each in learned.figures]) - value[:, None]).T
+    axis.errorbar(learned.sizes, value, yerr=ends, fmt="o-", color=BLUE, capsize=3)
+    if found := learned.twice():
         points, low, high = found
         after = value[-1] + points
-        axis.errorbar(2 * lesson.sizes[-1], after, yerr=[[points - low], [high - points]], fmt="o", color=ORANGE,
+        axis.errorbar(2 * learned.sizes[-1], after, yerr=[[points - low], [high - points]], fmt="o", color=ORANGE,
                       mfc="none", capsize=3)  # fmt: skip
-        axis.plot([lesson.sizes[-1], 2 * lesson.sizes[-1]], [value[-1], after], ":", color=ORANGE)
+        axis.plot([learned.sizes[-1], 2 * learned.sizes[-1]], [value[-1], after], ":", color=ORANGE)
     axis.set_xscale("log", base=2)
-    sizes = [*lesson.sizes, *([2 * lesson.sizes[-1]] if found else [])]
+    sizes = [*learned.sizes, *([2 * learned.sizes[-1]] if found else [])]
     axis.set_xticks(sizes, [str(size) for size in sizes])
     axis.minorticks_off()
     axis.set(xlabel="pictures that it was fitted to", ylabel="% right, out of fold")
