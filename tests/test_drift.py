@@ -196,8 +196,8 @@ def test_a_run_says_so_once_and_keeps_the_pictures(
     assert list((tmp_path / "kept").glob("*/*-unsure.jpg"))
 
 
-def test_a_model_without_a_bank_says_nothing(colour_run: Path) -> None:
+def test_a_model_without_a_bank_says_nothing(tiny_model: Path) -> None:
     told = Told()
-    with Classifier(colour_run / "export" / "int8.tflite") as classifier:
+    with Classifier(tiny_model) as classifier:
         run(classifier, Spoiled(300), [told])
     assert all(signal.drift is None for signal in told.signals)
