@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count, takewhile
 from pathlib import Path
 
 import cv2
@@ -151,17 +152,18 @@ def test_a_contract_with_another_usual_is_refused() -> None:
 
 
 class Spoiled(Source):
-    """Fresh photos, blurred from the start."""
+    """Fresh photos, blurred from the start, for long enough that the sinks are ticked: once in 0.9 seconds."""
 
     live = True
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__("spoiled")
         self.frames = [STREAMS["blurred"](fresh(number)) for number in range(8)]
-        self.count = count
+        self.seconds = seconds
 
     def __iter__(self) -> Iterator[Frame | None]:
-        for number in range(self.count):
+        end = time.monotonic() + self.seconds
+        for number in takewhile(lambda _: time.monotonic() < end, count()):
             yield Frame(self.frames[number % 8], number, self.name, time.monotonic())
 
 
@@ -183,7 +185,7 @@ def test_a_run_says_so_once_and_keeps_the_pictures(
     monkeypatch.setattr(edge.drift, "HOUR", 0.05)
     told, kept = Told(), Uncertain(tmp_path / "kept", every=0.1)
     with Classifier(known, threshold=0) as classifier:  # each frame gets an answer: none is kept for its score
-        run(classifier, Spoiled(1200), [told, kept])
+        run(classifier, Spoiled(2.5), [told, kept])
     lines = [line for line in capsys.readouterr().err.splitlines() if "something else" in line]
     assert len(lines) == 1
     assert re.search(r"since \d\d \w+ \d\d:\d\d: likeness 0\.\d\d, training photos 0\.\d\d", lines[0])
@@ -199,5 +201,6 @@ def test_a_run_says_so_once_and_keeps_the_pictures(
 def test_a_model_without_a_bank_says_nothing(tiny_model: Path) -> None:
     told = Told()
     with Classifier(tiny_model) as classifier:
-        run(classifier, Spoiled(300), [told])
+        run(classifier, Spoiled(2), [told])
+    assert told.signals
     assert all(signal.drift is None for signal in told.signals)
