@@ -3,6 +3,7 @@
     python -m train --data photos --out runs/photos
     python -m train --data photos --out runs/photos --augment 4 --dropout 0.5 --seed 7
     python -m train --data photos --out runs/photos --backbone mobilenet-v2 --unfreeze block_13_expand
+    python -m train --data photos --out runs/photos --minutes 10
     python -m train --data photos --out runs/study --study dropout --dense 1024 --dropout 0.5
     python -m train --data photos --doctor
     python -m train --data photos --doctor --apply doctor.csv
@@ -57,6 +58,10 @@ def main() -> int:
         from train.study import dropout_study
 
         return dropout_study(options, data)
+    if options.minutes:
+        from train.search import search
+
+        return search(options, data, started)
     from train.run import train_run
 
     return train_run(options, data, started)

@@ -7,6 +7,8 @@ about an epoch; nothing is chosen on the way. Then the head is solved once more 
 frozen model, the trained one and that with the new head the one that is right most often on validation stays.
 """
 
+import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,7 @@ from train.source import FeatureSource
 
 _DECAY = 0.02  # of the weights, each step times the learning rate; not of biases, scales and offsets
 _WARM = 0.1  # share of the steps in which the rate rises
+_TRACED, _TIMED = 3, 5  # steps at the start that are not typical, and those after them that tell the time
 _CLIP = 1.0  # norm of the gradient: the first steps of a head that is sure of itself
 
 
@@ -93,12 +96,13 @@ def halves(model: keras.Model, opened: list[keras.layers.Layer]) -> Halves:
     return Halves(front, keras.Model(start, made[model.layers[-1].name]), keras.Model(start, features))
 
 
-def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe) -> bool:
+def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe, until: float | None = None) -> bool:
     """Fit what is trainable; the weights end as their average over about the last epoch.
 
     Args:
         train: rows of `Halves.front`, of which each epoch draws one of the views of each picture.
         recipe: epochs, batch, learning rate (the highest), balance, label smoothing, mixup and seed are used.
+        until: when it has to be over, by `time.perf_counter`: fewer epochs then, as the first steps show.
 
     Returns:
         Whether it was ended by Ctrl-C; the weights are the average so far.
@@ -106,11 +110,7 @@ def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe) -> bool:
     variables = tail.trainable_variables
     each = steps_of(train, recipe.batch)
     total = each * recipe.epochs
-    warm = max(1, round(_WARM * total))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, total - warm), warmup_target=recipe.learning_rate, warmup_steps=warm
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=_DECAY, clipnorm=None, global_clipnorm=_CLIP)
+    optimizer = keras.optimizers.AdamW(0.0, weight_decay=_DECAY, clipnorm=None, global_clipnorm=_CLIP)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(variables)
     width = tail.output_shape[-1]
@@ -119,7 +119,8 @@ def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe) -> bool:
     averages = [tf.Variable(variable) for variable in variables]
 
     @tf.function(reduce_retracing=True)
-    def step(rows: tf.Tensor, target: tf.Tensor, weights: tf.Tensor, keep: tf.Tensor) -> None:
+    def step(rows: tf.Tensor, target: tf.Tensor, weights: tf.Tensor, keep: tf.Tensor, rate: tf.Tensor) -> None:
+        optimizer.learning_rate.assign(rate)
         with tf.GradientTape() as tape:
             value = loss(target, tail(tf.cast(rows, tf.float32), training=True), weights)
         optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
@@ -131,11 +132,20 @@ def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe) -> bool:
     try:
         with progress("fine-tuning", total, " steps") as bar:
             for epoch in range(recipe.epochs):
-                for rows, target, weights in batches(train, recipe, width, recipe.batch, epoch):
+                for batch in batches(train, recipe, width, recipe.batch, epoch):
+                    if done >= total:
+                        break
                     done += 1
                     keep = min(1 - 1 / each, done / (done + 9))
-                    step(*map(tf.constant, (rows, target, weights)), tf.constant(keep, tf.float32))
+                    rate = recipe.learning_rate * _schedule(done / total)
+                    step(*map(tf.constant, batch), tf.constant(keep, tf.float32), tf.constant(rate, tf.float32))
                     bar.update()
+                    if until and done == _TRACED:
+                        clock = time.perf_counter()
+                    if until and done == _TRACED + _TIMED:
+                        now = time.perf_counter()
+                        left = int((until - now) * _TIMED / (now - clock))
+                        total = bar.total = max(done, min(total, done + left))
     except KeyboardInterrupt:
         interrupted = True
     for average, variable in zip(averages, variables, strict=True):
@@ -143,7 +153,12 @@ def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe) -> bool:
     return interrupted
 
 
-def finetune(options: Options, ready: Prepared, data: Dataset) -> Finetuned:
+def _schedule(share: float) -> float:
+    """Of the highest rate, after a share of the steps: a straight line up, then half a cosine down to 0."""
+    return share / _WARM if share < _WARM else 0.5 + 0.5 * math.cos(math.pi * (share - _WARM) / (1 - _WARM))
+
+
+def finetune(options: Options, ready: Prepared, data: Dataset, until: float | None = None) -> Finetuned:
     """Train the layers that `--unfreeze` names behind a solved head; the model is left with what is best on validation.
 
     The frozen model stays unless another is right more often; the trained head stays unless the solved one is.
@@ -172,7 +187,7 @@ def finetune(options: Options, ready: Prepared, data: Dataset) -> Finetuned:
     recipe = Recipe(
         options.unfreeze_epochs, options.batch, learning_rate=rate, balance=options.balance, seed=options.seed
     )
-    interrupted = train_tail(cut.tail, train, recipe)
+    interrupted = train_tail(cut.tail, train, recipe, until)
     accuracy[TRAINED] = right()
     trained = model.get_weights()
     features = scores(cut.features, plain[0])

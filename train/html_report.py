@@ -23,7 +23,19 @@ from train.figures import Figures
 from train.fit import Fit
 from train.heads import folds
 from train.learning_curve import LearningCurve, learn
-from train.page import BLUE, GREEN, INK, ORANGE, SOFT, chart_confusion, drawing, svg, thumbnails, write_page
+from train.page import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    SOFT,
+    chart_confusion,
+    chart_points,
+    drawing,
+    svg,
+    thumbnails,
+    write_page,
+)
 from train.picture import Picture
 from train.prepare import Prepared
 from train.progress import waiting
@@ -82,6 +94,7 @@ def write_html_report(
             else "",
             lesson=learned.sentence() if learned.figures else "",
             curve=_curve(learned) if len(learned.figures) > 1 else "",
+            searched=_searched(metrics["search"]) if metrics["search"] else "",
             epochs=_epochs(fit) if fit.history else "",
             map=_map(case, data),
             facts=_facts(folder, ready, metrics),
@@ -168,6 +181,20 @@ def _epochs(fit: Fit) -> str:
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[1].legend(fontsize=8, frameon=False, labelcolor=INK)
     return svg(figure, "Accuracy and loss over the epochs")
+
+
+def _searched(rows: list[dict[str, Any]]) -> str:
+    points = [
+        (
+            row["model"],
+            row["multiply_adds"] / 1e6,
+            100 * row["accuracy"],
+            (100 * row["interval"][0], 100 * row["interval"][1]),
+            GREEN if row["kept"] else BLUE,
+        )
+        for row in rows
+    ]
+    return chart_points(points, "million multiply-adds", "% right, out of fold", [])
 
 
 def _map(case: Case, data: Dataset) -> dict[str, Any]:

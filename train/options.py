@@ -8,6 +8,8 @@ from edge.cli import Parser, number
 from edge.errors import UserError
 from edge.model.likeness import REFUSED
 
+BACKBONE = "efficientnet-lite0"
+
 # What a fit in epochs takes, and its defaults. Whoever names one of them wants epochs.
 EPOCHS = {
     "epochs": 40,
@@ -33,6 +35,8 @@ class Options:
     study: str | None
     doctor: bool
     apply: Path | None
+    minutes: float
+    prefer: str
     backbone: str
     weights: str
     width: float | None
@@ -77,8 +81,23 @@ def parse_arguments(description: str) -> Options:
     add("--doctor", action="store_true", help="look for what is wrong with the photos, write doctor.csv, and end")
     add("--apply", metavar="doctor.csv", type=Path, help="with --doctor: move the pictures as the table says, and end")
 
+    add = parser.add_argument_group("a search").add_argument
+    add(
+        "--minutes",
+        metavar="N",
+        type=number(float, 0),
+        default=0.0,
+        help="the best model that N minutes find: tries backbones, sizes, mirrored views, training of the last layers",
+    )
+    add(
+        "--prefer",
+        choices=["accuracy", "size"],
+        default="accuracy",
+        help="of that: the one that is right most often, or the smallest within one standard error; default: accuracy",
+    )
+
     add = parser.add_argument_group("the model").add_argument
-    add("--backbone", metavar="NAME", default="efficientnet-lite0", help="default: %(default)s")
+    add("--backbone", metavar="NAME", help=f"default: {BACKBONE}; with --minutes: those that need no network")
     add("--weights", metavar="imagenet|none|FILE", default="imagenet", help="none is random; default: %(default)s")
     add("--width", metavar="X", type=number(float, 0), help="width multiplier, where the backbone comes in several")
     add("--cut", metavar="LAYER", help="last layer of the backbone to use; default: all of it")
@@ -163,6 +182,8 @@ def resolved(options: argparse.Namespace) -> Options:
         raise UserError("--apply: expected --doctor with it")
     if options.doctor and options.study:
         raise UserError("--doctor: expected no --study with it")
+    if options.prefer == "size" and not options.minutes:
+        raise UserError("--prefer size: expected --minutes with it")
     values = dict(vars(options))
     asked = [f"--{name.replace('_', '-')}" for name in EPOCHS if values[name] is not None]
     asked += ["--tensorboard"] if options.tensorboard else []
@@ -172,6 +193,9 @@ def resolved(options: argparse.Namespace) -> Options:
         raise UserError(
             f"--fit {options.fit}: solves the head in one step; expected no {', '.join(asked)}, or --fit adam"
         )
+    if options.minutes:
+        _only_search(options, asked)
+    values["backbone"] = options.backbone or ("" if options.minutes else BACKBONE)
     if options.fit == "auto" and asked and not options.study:
         values["fit"] = "adam"
     whole = options.head == "pool" and not options.cut
@@ -182,3 +206,20 @@ def resolved(options: argparse.Namespace) -> Options:
         if values[name] is None:
             values[name] = default
     return Options(**values)
+
+
+def _only_search(options: argparse.Namespace, asked: list[str]) -> None:
+    """Raise UserError for what excludes a search."""
+    others = {
+        "--fit adam": options.fit == "adam",
+        "--study": options.study,
+        "--doctor": options.doctor,
+        "--augment": options.augment,
+        "--unfreeze": options.unfreeze,
+        "--cut": options.cut,
+        "--taps none": options.taps == "none",
+    }
+    if found := [*asked, *(flag for flag, value in others.items() if value)]:
+        raise UserError(f"--minutes: chooses the recipe by itself; expected no {', '.join(found)} with it")
+    if not options.backbone and (options.weights != "imagenet" or options.width):
+        raise UserError("--minutes: expected --backbone with --weights and --width, as they are of one backbone")

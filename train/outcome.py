@@ -71,7 +71,12 @@ def headline(found: dict[str, Figures]) -> str:
 
 
 def write_outcome(
-    options: Options, ready: Prepared, data: Dataset, outcome: Outcome, seconds: dict[str, float]
+    options: Options,
+    ready: Prepared,
+    data: Dataset,
+    outcome: Outcome,
+    seconds: dict[str, float],
+    searched: list[dict[str, Any]] | None = None,
 ) -> None:
     """Write all of the run directory but the model, the metrics and then the pictures last, and tell the result."""
     out, fit, calibration = options.out, outcome.fit, outcome.calibration
@@ -109,6 +114,7 @@ def write_outcome(
         "fine_tuning": {"kept": outcome.tuned.kept, "validation_accuracy": outcome.tuned.accuracy}
         if outcome.tuned
         else None,
+        "search": searched,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
     }
     write_json(out / METRICS, metrics)

@@ -3,7 +3,8 @@
 import os
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,20 +29,45 @@ def progress(description: str, total: int, unit: str = " pictures", **more: Any)
 @contextmanager
 def waiting(description: str) -> Iterator[None]:
     """Show on a terminal, with the seconds, what is done in the block: for work that cannot tell how far it is."""
-    done = threading.Event()
-    with tqdm(desc=description, bar_format="{desc}: {elapsed}", leave=False, disable=None, file=_ERRORS) as line:
+    form = "{desc}: {elapsed}"
+    line = tqdm(desc=description, bar_format=form, leave=False, disable=None, file=_ERRORS)
+    with line, _each_second(line.refresh):
+        yield
+
+
+@contextmanager
+def counting(minutes: float, started: float) -> Iterator[Any]:
+    """A bar of the minutes that a block may take, below the bars of what is done in it.
+
+    Args:
+        started: when they began, by `time.perf_counter`.
+    """
+    form = "{bar:20} {n:.1f} of {total:g} minutes  {desc}"
+    with tqdm(total=minutes, bar_format=form, leave=False, disable=None, file=_ERRORS) as bar:
 
         def tick() -> None:
-            while not done.wait(1):
-                line.refresh()
+            bar.n = min(minutes, (time.perf_counter() - started) / 60)
+            bar.refresh()
 
-        thread = threading.Thread(target=tick, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+        with _each_second(tick):
+            yield bar
+
+
+@contextmanager
+def _each_second(tick: Callable[[], Any]) -> Iterator[None]:
+    done = threading.Event()
+
+    def loop() -> None:
+        while not done.wait(1):
+            tick()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def say(text: str) -> None:

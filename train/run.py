@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,20 @@ def recipe_of(options: Options) -> Recipe:
     return Recipe(**{each.name: getattr(options, each.name) for each in fields(Recipe)})
 
 
-def train_run(options: Options, data: Dataset, started: float) -> int:
-    """Train, measure, and write the run directory; the exit status, 130 if Ctrl-C ended the fit early."""
+def train_run(
+    options: Options,
+    data: Dataset,
+    started: float,
+    searched: list[dict[str, Any]] | None = None,
+    until: float | None = None,
+) -> int:
+    """Train, measure, and write the run directory; the exit status, 130 if Ctrl-C ended the fit early.
+
+    Args:
+        started: when the command did, by `time.perf_counter`.
+        searched: the candidates that the options were chosen from, for the figures.
+        until: when fine-tuning has to be over, by the same clock.
+    """
     clock = time.perf_counter()
     strategy()
     if workers().count > 1:
@@ -65,21 +78,21 @@ def train_run(options: Options, data: Dataset, started: float) -> int:
     seconds = {"features": time.perf_counter() - clock}
     clock = time.perf_counter()
     checkpoint = Checkpoint(options.out / CHECKPOINT, _fingerprint(options, ready, data))
-    fitted = fit(options, ready, data, checkpoint)
+    fitted = fit(options, ready, data, checkpoint, until)
     seconds["fit"] = time.perf_counter() - clock
     if not workers().first:
         workers().wait()
         return 0
     outcome = measure(options, ready, data, fitted)
     seconds["total"] = time.perf_counter() - started
-    write_outcome(options, ready, data, outcome, seconds)
+    write_outcome(options, ready, data, outcome, seconds, searched)
     if not fitted.fit.interrupted:
         checkpoint.remove()
     workers().wait()
     return 130 if fitted.fit.interrupted else 0
 
 
-def fit(options: Options, ready: Prepared, data: Dataset, checkpoint: Checkpoint) -> Fitted:
+def fit(options: Options, ready: Prepared, data: Dataset, checkpoint: Checkpoint, until: float | None = None) -> Fitted:
     """Solve the head, or fit it in epochs; then, if it is asked for, train the backbone too."""
     fitted = Fitted(train=ready.train)
     recipe = recipe_of(options)
@@ -94,11 +107,13 @@ def fit(options: Options, ready: Prepared, data: Dataset, checkpoint: Checkpoint
         logs = []
         fitted.solution = solve_head(options, ready, data)
     if options.unfreeze and fitted.solution:
-        say(f"fine-tuning: {options.unfreeze_epochs} epochs of the layers from {options.unfreeze} on")
-        tuned = fitted.tuned = finetune(options, ready, data)
+        say(f"fine-tuning: {options.unfreeze_epochs} epochs at most of the layers from {options.unfreeze} on")
+        tuned = fitted.tuned = finetune(options, ready, data, until)
         fitted.opened, fitted.fit.interrupted = tuned.opened, tuned.interrupted
         told = ", ".join(f"{name} {accuracy:.2%}" for name, accuracy in tuned.accuracy.items())
         say(f"kept: {tuned.kept}, of {told} on the validation pictures, which chose between them")
+        if not tuned.opened and data.own_split:  # then these may be fitted on as well
+            fitted.solution = solve_head(replace(options, unfreeze=None), ready, data)
     elif options.unfreeze and not fitted.fit.interrupted:
         fitted.opened = unfreeze(ready.model, options.unfreeze)
         say(f"unfrozen: {len(fitted.opened)} layers with weights, from {(fitted.opened or ['none'])[0]} on")
