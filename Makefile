@@ -6,10 +6,13 @@ last = $(subst |,$(SPACE),$(notdir $(patsubst %/,%,$(subst $(SPACE),|,$(1)))))
 
 DATA     ?= sample
 RUN      ?= runs/$(call last,$(DATA))
+NAMED    := $(BACKBONE)
 BACKBONE ?= efficientnet-lite0
 MODEL    ?= $(RUN)/export/best.tflite
 SOURCE   ?= 0
 TOLERANCE ?= 1.0
+# Minutes that `make train` may search for the best model; empty: no search.
+MINUTES  ?=
 # Empty: int8, and others where it does not pass.
 SCHEME   ?=
 # Pictures for the self-test of a bundle; empty: of the run that MODEL lies in. WHEELS=1: install without a network.
@@ -29,7 +32,7 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 # Recipes read these as "$$PI": what is in them is no command.
-export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES CALIBRATION
+export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES CALIBRATION MINUTES
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo backbone train doctor exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
@@ -60,8 +63,8 @@ demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, an
 	@$(PY) frostlite.py demo --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE) --tolerance $(TOLERANCE) $(if $(SCHEME),--scheme $(SCHEME))
 	@echo "         make live RUN='$$RUN'  (the same; SOURCE=1 for the second one)"
 
-train: .venv/setup ## DATA=photos: train a classifier on a folder of photos
-	@$(PY) -m train --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE)
+train: .venv/setup ## DATA=photos: train a classifier on a folder of photos (MINUTES=10: the best that ten minutes find)
+	@$(PY) -m train --data "$$DATA" --out "$$RUN" $(if $(MINUTES),--minutes "$$MINUTES" $(if $(NAMED),--backbone $(BACKBONE)),--backbone $(BACKBONE))
 
 doctor: .venv/setup ## DATA=photos: what is wrong with the photos, and what to do
 	@$(PY) -m train --data "$$DATA" --doctor --backbone $(BACKBONE)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,18 @@ def test_the_halves_together_are_the_model(which: str, taps: bool) -> None:
     assert np.allclose(cut.tail(maps, training=False), model(pictures, training=False), atol=1e-5)
     expected = split_at_features(model)[0](pictures, training=False)
     assert np.allclose(cut.features(maps, training=False), expected, atol=1e-5)
+
+
+def test_training_is_over_in_time() -> None:
+    """Of a million steps, as many as fit into two seconds, with some for tracing; and the rate has fallen by then."""
+    model = classifier(taps=True)
+    cut = halves(model, to_unfreeze(model, "block_13_expand"))
+    unfreeze(model, "block_13_expand")
+    maps = np.random.default_rng(0).normal(0, 1, (24, cut.front.output_shape[1])).astype(np.float16)
+    train = FeatureSource(Features(maps, np.arange(24)[:, None]), np.arange(24) % 3)
+    started = time.perf_counter()
+    assert not train_tail(cut.tail, train, Recipe(epochs=10**6, batch=24, learning_rate=1e-3), started + 2)
+    assert time.perf_counter() - started < 60
 
 
 def test_exactly_the_opened_layers_learn_and_no_statistics() -> None:

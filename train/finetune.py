@@ -137,7 +137,7 @@ def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe, until: f
                         break
                     done += 1
                     keep = min(1 - 1 / each, done / (done + 9))
-                    rate = recipe.learning_rate * _schedule(done / total)
+                    rate = recipe.learning_rate * _schedule((done - 1) / total)
                     step(*map(tf.constant, batch), tf.constant(keep, tf.float32), tf.constant(rate, tf.float32))
                     bar.update()
                     if until and done == _TRACED:

@@ -90,6 +90,8 @@ def search(options: Options, data: Dataset, started: float) -> int:
                 tried.append(_try(plan, data))
                 best = choose(tried, options.prefer)
                 bar.set_description_str(f"{best.accuracy:.2%} by {name(best.options)}")
+                if best.accuracy == 1 and options.prefer == "accuracy":  # what follows costs more, and can gain nothing
+                    break
     except KeyboardInterrupt:
         if not tried:
             raise
@@ -106,9 +108,9 @@ def search(options: Options, data: Dataset, started: float) -> int:
         )
     write_table(options.out / TABLE, rows)
     final = best.options
-    if _trains(best, data, until):
+    if best.accuracy < 1 and _trains(best, tried, data, until):
         final = replace(final, unfreeze=_opened(best.options), augment=1, augmentation=[])
-    else:
+    elif best.accuracy < 1:
         say("the backbone stays frozen: training its last layers would take longer")
     return train_run(final, data, started, rows, until)
 
@@ -158,24 +160,27 @@ def _counts(data: Dataset, options: Options) -> int:
 
 def _rate(tried: list[Tried], data: Dataset) -> float:
     """Seconds that a multiply-add takes when features are computed; those that were known say nothing."""
-    rates = [each.seconds[0] / _counts(data, each.options) / each.multiply_adds for each in tried]
+    plain = [each for each in tried if not each.options.augment]
+    rates = [each.seconds[0] / _counts(data, each.options) / each.multiply_adds for each in plain]
     measured = max(rates, default=0.0)
     return measured if measured > _PRIOR / 10 else _PRIOR
 
 
 def _cost(plan: Options, data: Dataset, tried: list[Tried]) -> float:
-    """Seconds that a candidate takes if none of its features is known."""
+    """Seconds that a candidate takes if no earlier run has left its features."""
     base, _ = build_backbone(plan.backbone, "none", plan.size, width=plan.width)
-    return _counts(data, plan) * multiply_adds(base) * _rate(tried, data)
+    plain = replace(plan, augment=0, augmentation=[])
+    known = _counts(data, plain) if any(each.options == plain for each in tried) else 0
+    return (_counts(data, plan) - known) * multiply_adds(base) * _rate(tried, data)
 
 
 def _reserve(tried: list[Tried]) -> float:
     return _LAST + 3 * max((each.seconds[1] for each in tried), default=0.0)
 
 
-def _trains(best: Tried, data: Dataset, until: float) -> bool:
+def _trains(best: Tried, tried: list[Tried], data: Dataset, until: float) -> bool:
     """Whether there is time to train the last layers: their maps of all pictures and of a view each, two epochs."""
-    seconds = _rate([best], data) * best.multiply_adds
+    seconds = _rate(tried, data) * best.multiply_adds
     maps = seconds * (_counts(data, best.options) + len(data.train))
     epochs = 2 * seconds * _TRAINING * _SHARE * len(data.train)
     return time.perf_counter() + maps + epochs < until
