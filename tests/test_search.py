@@ -77,7 +77,7 @@ def test_a_search_keeps_the_best_and_says_what_it_tried(colours: Path, tmp_path:
     out, metrics = small(colours, tmp_path / "run", 5)
     rows = list(csv.DictReader((tmp_path / "run" / train.search.TABLE).open()))
     assert [row["model"] for row in rows] == [row["model"] for row in metrics["search"]]
-    assert rows[0]["model"] == "mobilenet-v2 at 64 pixels"
+    assert rows[0]["model"] == "mobilenet-v2 at 64 px"
     assert [row["kept"] for row in rows].count("True") == 1
     best = max(float(row["accuracy"]) for row in rows)
     kept = next(row for row in metrics["search"] if row["kept"])
@@ -95,7 +95,7 @@ def test_what_would_take_too_long_is_left_out_and_named(
     started = time.perf_counter()
     out, metrics = small(colours, tmp_path / "run", 0.05)
     assert len(metrics["search"]) == 1
-    assert "left out: mobilenet-v2 at 64 pixels, mirrored too: it may take" in out
+    assert "left out: mobilenet-v2 at 64 px, mirrored too: it may take" in out
     assert "stays frozen" in out
     assert time.perf_counter() - started < 60
 

@@ -69,7 +69,7 @@ class Tried:
 def name(options: Options) -> str:
     """A candidate in words."""
     views = ", mirrored too" if options.augment else ""
-    return f"{options.backbone} at {options.size} pixels{views}"
+    return f"{options.backbone} at {options.size} px{views}"
 
 
 def search(options: Options, data: Dataset, started: float) -> int:
