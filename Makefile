@@ -35,7 +35,7 @@ CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlit
 export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES CALIBRATION MINUTES
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo backbone train doctor exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
+.PHONY: help setup demo pictures backbone train doctor exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
 	test test-pi lint clean constraints
 
 help: ## print the targets
@@ -62,6 +62,10 @@ setup: .venv/setup ## make .venv with all that training and conversion need
 demo: .venv/setup ## the whole way on a drawn sample: train, quantize, prove, and a video to look at (DATA=horses-or-humans for the real one)
 	@$(PY) frostlite.py demo --data "$$DATA" --out "$$RUN" --backbone $(BACKBONE) --tolerance $(TOLERANCE) $(if $(SCHEME),--scheme $(SCHEME))
 	@echo "         make live RUN='$$RUN'  (the same; SOURCE=1 for the second one)"
+
+pictures: .venv/dev ## the pictures of the README, from a run of `make demo` (wants chromium and its driver)
+	@test -f "$$RUN/demo.png" || $(MAKE) --no-print-directory demo
+	@$(PY) -m tests.bench.pictures "$$RUN" docs/pictures
 
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos (MINUTES=10: the best that ten minutes find)
 	@$(PY) -m train --data "$$DATA" --out "$$RUN" $(if $(MINUTES),--minutes "$$MINUTES" $(if $(NAMED),--backbone $(BACKBONE)),--backbone $(BACKBONE))

@@ -1,5 +1,10 @@
 """What is installed: every package, its data, and one command that leads to all others."""
 
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
@@ -55,3 +60,28 @@ def test_one_command_leads_to_all_others(words: list[str], status: int, told: st
 def test_the_command_is_installed() -> None:
     assert SETTINGS["project"]["scripts"] == {"frostlite": "frostlite:main"}
     assert callable(frostlite.main)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("FROSTLITE_SLOW"), reason="takes minutes; FROSTLITE_SLOW=1 runs it")
+def test_the_wheel_alone_runs_the_demo(tmp_path: Path) -> None:
+    """In an environment of its own, which shares the packages of this one but not the checkout."""
+
+    def run(*words: object) -> str:
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        job = subprocess.run(list(map(str, words)), cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=600)
+        assert job.returncode == 0, job.stdout + job.stderr
+        return job.stdout
+
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    (wheel,) = tmp_path.glob("*.whl")
+    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", wheel)
+    shared = [path for path in sys.path if path.endswith("site-packages")] or [sysconfig.get_path("purelib")]
+    (site / "shared.pth").write_text("\n".join(shared))
+    assert run(python, "-c", "import train; print(train.__file__)").startswith(str(site))
+    run(python.with_name("frostlite"), "demo")
+    for name in ("report.html", "demo.mp4", "demo.png", "export/best.tflite", "export/report.html"):
+        assert (tmp_path / "runs" / "sample" / name).stat().st_size > 0

@@ -5,8 +5,9 @@
 The camera of the page is the run's own validation pictures, as JPEGs on standard input. Wants chromium and its driver.
 """
 
-import os
 import random
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -20,8 +21,7 @@ from selenium.webdriver.chrome.service import Service
 
 from edge.files import whole
 from edge.sinks.video import Sheet
-from tests.device import edge, free_port, wait_for
-from tests.test_page import CHROMIUM, DRIVER, FLAGS
+from tests.bench.interop import ROOT
 from train.rundir import read_run
 
 CELL = Sheet.SIDE + 4  # of the demo's sheet, with its margin
@@ -58,23 +58,24 @@ def page(run: Path, browser: Any) -> np.ndarray:
     """The live page, while the validation pictures pass before the camera in a shuffled order."""
     pictures = [picture.path for picture in read_run(run).validation]
     random.Random(3).shuffle(pictures)
-    port, (reader, writer) = free_port(), os.pipe()
-    command = ("run", run / "export/best.tflite", "--source", "-", "--preview", port)
-    with edge(*command, stdin=reader, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-        os.close(reader)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "edge", "run", run.resolve() / "export/best.tflite", "--source", "-"]
+    command += ["--preview", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT, **quiet) as job:
+        assert job.stdin
         start, opened = time.monotonic(), False
         while (passed := time.monotonic() - start) < SECONDS:
             frame = cv2.imread(str(pictures[int(passed / EACH)]))
-            os.write(writer, cv2.imencode(".jpg", frame)[1].tobytes())
+            job.stdin.write(cv2.imencode(".jpg", frame)[1].tobytes())
+            job.stdin.flush()
             if passed > EACH and not opened:
                 browser.get(f"http://127.0.0.1:{port}/")
                 opened = True
             time.sleep(0.1)
-        wait_for(lambda: browser.find_element("id", "signal").text == "live")
-        taken = take(browser)
-        os.close(writer)
-        job.wait(15)
-    return taken
+        return take(browser)
 
 
 def report(run: Path, browser: Any) -> np.ndarray:
@@ -84,15 +85,15 @@ def report(run: Path, browser: Any) -> np.ndarray:
 
 def main(run: Path, out: Path) -> None:
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, "force-device-scale-factor=1.5"):
+    options.binary_location = shutil.which("chromium")
+    for flag in ("headless", "no-sandbox", "disable-gpu", "hide-scrollbars", "force-device-scale-factor=1.5"):
         options.add_argument(f"--{flag}")
     out.mkdir(parents=True, exist_ok=True)
     save(sheet(run), out / "sheet.webp")
-    with webdriver.Chrome(options=options, service=Service(DRIVER)) as browser:
-        browser.set_window_size(1100, 760)
+    with webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver"))) as browser:
+        browser.set_window_size(1100, 1190)
         save(page(run, browser), out / "page.webp")
-        browser.set_window_size(1000, 900)
+        browser.set_window_size(1000, 960)
         save(report(run, browser), out / "report.webp")
 
 
