@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from edge.model.contract import ModelSpec
-from tests.bench.interop import ROOT, markdown
+from tests.bench.table import ROOT, markdown
 from train.backbones import build_backbone
 from train.dataset import Picture
 from train.features import keras_engine

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.model.contract import ModelSpec
-from tests.bench.interop import markdown
+from tests.bench.table import markdown
 from train.backbones import build_backbone
 from train.dataset import Picture, load_dataset
 from train.features import extract, keras_engine

@@ -8,9 +8,12 @@ Every program gets the same picture, resized as the contract says. MediaPipe run
 """
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -19,9 +22,9 @@ import numpy as np
 from convert.parity import scores
 from edge.model.contract import read_model
 from edge.model.preprocess import prepare, resize
+from tests.bench.table import ROOT, markdown, put
 from train.rundir import Run, read_run
 
-ROOT = Path(__file__).resolve().parents[2]
 MEDIAPIPE = """
 import json, sys, cv2, mediapipe
 from mediapipe.tasks.python import BaseOptions, vision
@@ -52,6 +55,15 @@ def in_mediapipe(model: Path, run: Run, pictures: list[Path]) -> list[str] | str
 
 
 def in_opencv(model: Path, run: Run, pictures: list[Path]) -> list[str] | str:
+    """In a process of its own: some files end it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_opencv, model, run, pictures).result()
+        except BrokenProcessPool:
+            return "crashes"
+
+
+def _opencv(model: Path, run: Run, pictures: list[Path]) -> list[str] | str:
     try:
         net = cv2.dnn.readNetFromTFLite(np.frombuffer(read_model(model).graph, np.uint8))
         found = []
@@ -90,19 +102,6 @@ def _told(found: list[str] | str, expected: list[str] | str) -> str:
     if isinstance(found, str):
         return found
     return f"{100 * np.mean([a == b for a, b in zip(found, expected, strict=True)]):.4g} %"
-
-
-def markdown(rows: list[list[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
-
-
-def put(page: Path, mark: str, text: str) -> None:
-    """Replace what stands between `<!-- mark -->` and `<!-- end mark -->`."""
-    before, begin, rest = page.read_text().partition(f"<!-- {mark} -->\n")
-    _, end, after = rest.partition(f"<!-- end {mark} -->")
-    assert begin and end, f"{page}: no marks for {mark}"  # noqa: PT018
-    page.write_text(f"{before}{begin}{text}\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from edge.sources.pattern import draw, read_time
 from edge.sources.table import open_source
 from edge.store import SaveFolder
 from edge.web.preview import Preview
-from tests.bench.interop import ROOT
+from tests.bench.table import ROOT
 
 SECONDS, ROUNDS = 6.0, 5
 SLOW = 0.1  # seconds of one inference of a model that manages ten a second

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge.model.contract import read_model
 from edge.model.preprocess import prepare
-from tests.bench.interop import ROOT, markdown, put
+from tests.bench.table import ROOT, markdown, put
 from train.rundir import Run, read_run
 
 PICTURES = 60

@@ -21,7 +21,7 @@ from selenium.webdriver.chrome.service import Service
 
 from edge.files import whole
 from edge.sinks.video import Sheet
-from tests.bench.interop import ROOT
+from tests.bench.table import ROOT
 from train.rundir import read_run
 
 CELL = Sheet.SIDE + 4  # of the demo's sheet, with its margin

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.bench.interop import ROOT, markdown
+from tests.bench.table import ROOT, markdown
 
 COUNTS = 10_000, 100_000
 SIDE = 64

@@ -11,7 +11,7 @@ import sys
 from edge import Classifier
 from edge.model.classifier import UNKNOWN
 from edge.pictures import read_picture
-from tests.bench.interop import markdown
+from tests.bench.table import markdown
 from train.rundir import Run, read_run
 
 
