@@ -1,7 +1,7 @@
 """Which program runs which file, and whether it gives LiteRT's label: programs that know nothing of FrostLite.
 
     python -m tests.bench.interop runs/photos              print the table
-    python -m tests.bench.interop runs/photos README.md    and put it there
+    python -m tests.bench.interop runs/photos docs/measured.md    and put it there
 
 Every program gets the same picture, resized as the contract says. MediaPipe runs in an environment of its own
 (`.cache/mediapipe`, made here), because it brings another OpenCV.

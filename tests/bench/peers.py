@@ -1,7 +1,7 @@
 """Frame to label, against what one would use instead: the same pictures, the same cores, one process each.
 
     python -m tests.bench.peers runs/photos              print the table
-    python -m tests.bench.peers runs/photos README.md    and put it there
+    python -m tests.bench.peers runs/photos docs/measured.md    and put it there
 
 ONNX Runtime gets the float model through tf2onnx (both in `.cache/peers`, made here). The pictures are in memory as
 frames; what is timed is all from there to the label, preprocessing included. Median over the pictures, warm.
