@@ -4,8 +4,9 @@
     python -m convert runs/photos --scheme int8 float16 --tolerance 0.5
     python -m convert runs/photos --scheme all --prefer size
     python -m convert mine.keras --data photos --spec spec.json --out runs/mine
-    python -m convert taught.tflite                        # of python -m edge teach: taught-folded.tflite
+    python -m convert model.tflite --data photos             # a float one, of whatever maker
     python -m convert converted_keras.zip --data photos      # as Teachable Machine hands it out
+    python -m convert taught.tflite                          # of python -m edge teach: taught-folded.tflite
 
 Writes `runs/photos/export/`: one `.tflite` a scheme, `best.tflite`, `report.html` and `report.json`. Without --scheme
 that is int8, and where it does not pass, float16 and dynamic, then selective-int8. It ends with
@@ -61,23 +62,25 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--explain", action="store_true", help="also: noise by layer, and what calibration does")
     own = parser.add_argument_group(
-        "a model that was trained elsewhere (.keras, .h5, a SavedModel; of a Teachable Machine zip --data does)"
+        "a model that was trained elsewhere (.keras, .h5, SavedModel; --data alone for a float .tflite with metadata, "
+        "and for a zip of Teachable Machine)"
     )
     own.add_argument("--data", metavar="DIR", type=Path, help="its photos, as for `python -m train`")
     own.add_argument("--spec", metavar="FILE", type=Path, help="JSON: labels, size, mean, std, as spec.json of a run")
     own.add_argument("--out", metavar="DIR", type=Path, help="where export/ goes")
     options = parser.parse_args()
     given = [value is not None for value in (options.data, options.spec, options.out)]
-    archive = options.run.suffix.lower() == ".zip" and options.data  # it says what a contract says
-    taught = options.run.suffix.lower() == ".tflite" and not any(given)
-    if (any(given) or options.run.is_file()) and not taught and not all(given) and not archive:
+    # These may say themselves what a contract says.
+    suffix = options.run.suffix.lower()
+    told = (suffix in (".zip", ".tflite") and options.data) or (suffix == ".tflite" and not any(given))
+    if (any(given) or options.run.is_file()) and not all(given) and not told:
         parser.error("a model that was trained elsewhere takes all of --data, --spec and --out")
     return options
 
 
 def main() -> int:
     options = parse_arguments()
-    if options.run.suffix.lower() == ".tflite" and options.run.is_file():
+    if not options.data and options.run.suffix.lower() == ".tflite" and options.run.is_file():
         from convert.fold import fold
 
         print(f"folded: {fold(options.run)}")

@@ -30,8 +30,8 @@ def fold(path: Path) -> Path:
     file = read_model(path)
     if file.spec is None or not file.spec.head:
         raise UserError(
-            f"{path}: expected a run, a Keras model, or a .tflite file of python -m edge teach; found a .tflite file "
-            "whose head is in its graph already"
+            f"{path}: expected a .tflite file of python -m edge teach, found one whose head is in its graph: "
+            "to quantize a float one, give --data PHOTOS"
         )
     with Classifier(file, threads=1) as classifier:
         assert classifier.head is not None

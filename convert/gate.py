@@ -13,13 +13,13 @@ import numpy as np
 from convert.calibrate import choose_pictures, folder_pictures
 from convert.choose import choose, device_latencies
 from convert.device import device_runtimes
-from convert.export import export, widen
+from convert.export import export
 from convert.int8_head import solved_of
 from convert.investigate import explain, layer_bytes, weights
 from convert.job import Job, augmentation_of
 from convert.known import with_known
-from convert.load import load_model, one_line
-from convert.own import as_probabilities, check_outputs, own_run
+from convert.load import one_line
+from convert.own import kind_of, own_run
 from convert.parity import prove
 from convert.proof import Proof, Sample, proof_of
 from convert.report import provenance, write_report
@@ -33,7 +33,6 @@ from edge.files import whole
 from edge.model.contract import read_model
 from train.dataset import Picture
 from train.heads import Candidate
-from train.keras import keras
 from train.progress import waiting
 from train.rundir import MODEL, Run, write_json
 
@@ -70,16 +69,17 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     own = run is None
     path = run.folder / MODEL if run else options.run
     run = run or own_run(options.run, options.data, options.spec, options.out)
-    model, spec = as_probabilities(loaded(path, run), run.spec)
+    with waiting("loading the model"):
+        given, spec = kind_of(path).load(path, run)
     run = replace(run, spec=spec)
     source = folder_pictures(options.calibration_dir) if options.calibration_dir else run.train
     calibration = choose_pictures(never_held_out(source, run), options.calibration)
-    proof = proof_of(model, run)
+    proof = proof_of(given, run)
     answer = proof.answer if proof.every else None
     views, solved = augmentation_of(run), solved_of(run)
-    job = Job(widen(model), run.spec, run.train, calibration, options.tolerance, views, solved, answer)
+    job = Job(given.wide, run.spec, run.train, calibration, options.tolerance, views, solved, answer, given.graph)
     runtimes = device_runtimes()[: None if options.runtimes == "all" else 1]
-    if told := complaint(proof.held_out, run, model, own):
+    if told := complaint(proof.held_out, run, given.answer, own):
         print(f"{path}: {told}", file=sys.stderr)
         return 1
 
@@ -103,7 +103,7 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
             **reference_figures(proof.sample.reference, proof.sample.truth, run.spec.labels),
             "bytes": variants[0]["bytes"],
             "pictures": len(proof.sample.truth),
-            "parameters": model.count_params(),
+            "parameters": given.parameters,
         },
         "proof": proof.as_json(),
         "provenance": provenance(folder / "best.tflite", run),
@@ -179,26 +179,6 @@ def wanted(names: list[str]) -> list[str]:
     if unknown:
         raise UserError(f"--scheme: expected all or names out of {', '.join(SCHEMES)}, found {', '.join(unknown)}")
     return [name for name in SCHEMES if name == BASELINE or name in names or "all" in names]
-
-
-def loaded(path: Path, run: Run) -> keras.Model:
-    """The Keras model, whose input is what the contract says.
-
-    Raises:
-        UserError: if it cannot be read, or its input or output is another one.
-    """
-    with waiting("loading the model"):
-        model = load_model(path, run.spec)
-    expected = (None, *run.spec.size, 3)
-    if model.input_shape != expected:
-        raise UserError(f"{path}: by its contract its input is {expected}, found {model.input_shape}")
-    outputs, labels = model.output_shape, len(run.spec.labels)
-    if outputs[1:] not in ((labels,), (1,) if labels == 2 else (labels,)):
-        raise UserError(f"{path}: by its contract it gives one value for each of {labels} labels, found {outputs}")
-    if not run.metrics:  # trained elsewhere
-        with waiting("looking at its outputs"):
-            check_outputs(model, run, path)
-    return model
 
 
 def never_held_out(pictures: Sequence[Picture], run: Run) -> list[Picture]:

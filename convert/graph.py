@@ -23,6 +23,8 @@ DTYPES = {
     schema.TensorType.INT64: np.int64,
     schema.TensorType.INT16: np.int16,
     schema.TensorType.INT8: np.int8,
+    schema.TensorType.BOOL: np.bool_,
+    schema.TensorType.FLOAT64: np.float64,
 }
 _TYPES = {np.dtype(dtype): number for number, dtype in DTYPES.items()}
 # Kinds of operators whose second input is their weights, and whose third is their bias.

@@ -25,7 +25,7 @@ class Job:
     """A model to be quantized, and the pictures that may have a say in it.
 
     Attributes:
-        model: a finished classifier with one output per label.
+        model: a finished classifier with one output per label; None where there is a graph alone.
         spec: its contract.
         train: the training pictures: for training-time schemes, and to check a choice on.
         calibration: those of them (or frames of the real camera) that show the range of every activation.
@@ -34,9 +34,10 @@ class Job:
         solved: how its head was solved, if it was.
         answer: scores (pictures, labels) that the features of a graph give to training pictures by heads that never saw
             them; None where there are no such heads.
+        lite: the float graph, where there is no model.
     """
 
-    model: keras.Model
+    model: keras.Model | None
     spec: ModelSpec
     train: Sequence[Picture]
     calibration: Sequence[Picture]
@@ -44,11 +45,12 @@ class Job:
     augmentation: Augmentation = MIRROR
     solved: Solved | None = None
     answer: Callable[[bytes, Sequence[Picture]], np.ndarray] | None = None
+    lite: bytes = b""
 
     @cached_property
     def graph(self) -> bytes:
         """The float graph, each of whose tensors has a name of its own."""
-        graph = Graph(converted(self.model))
+        graph = Graph(self.lite or converted(self.model))
         graph.name_apart()
         return graph.pack()
 

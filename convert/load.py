@@ -162,8 +162,7 @@ def in_archive(path: Path) -> tuple[bytes, dict[str, bytes], dict[str, Any]]:
         raise UserError(f"{path}: expected a zip with one Keras model, found: {error}") from error
     if found is None:
         raise UserError(
-            f"{path}: expected a Keras model in it (Teachable Machine: Export, Tensorflow, Keras), found none; "
-            f"python -m edge classify {path} PICTURE runs the .tflite in it as it is"
+            f"{path}: expected a Keras model in it (Teachable Machine: Export, Tensorflow, Keras), found none"
         )
     return found[1:]
 

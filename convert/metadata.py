@@ -66,7 +66,7 @@ def add_metadata(graph: bytes, spec: ModelSpec) -> bytes:
     entry = schema.MetadataT()
     entry.name, entry.buffer = BUFFER_NAME, len(model.buffers)
     model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
+    model.metadata = [*(each for each in model.metadata or [] if each.name != BUFFER_NAME), entry]
     return written.pack()
 
 

@@ -1,41 +1,39 @@
-"""A model that was trained elsewhere, as a run: so that the proof and the choice are there for any Keras model."""
+"""A model that was trained elsewhere, as a run: so that the proof and the choice are there for any of them."""
 
 import re
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from convert.load import in_archive, is_archive
+from convert.given import Given, hold_to_contract, in_keras
+from convert.lite import is_lite, load_lite, spec_of_lite
+from convert.load import in_archive, is_archive, load_model
 from convert.trace import Trace, trace
 from edge.errors import UserError
 from edge.model.contract import ModelSpec
-from edge.model.judge import LOGITS, judge
 from edge.model.labels import read_labels
-from edge.model.preprocess import prepare
 from edge.model.units import pixel_units
-from edge.pictures import read_picture
 from edge.quiet import quiet
 from train.dataset import load_dataset
 from train.keras import keras, layers
 from train.rundir import Run
 
-_LOOKED_AT = 32  # pictures whose outputs are looked at
-
 
 def own_run(model: Path, data: Path, spec_file: Path | None, out: Path | None) -> Run:
     """A run made of a folder of photos and a contract (`spec.json`: at least labels, size, mean and std).
 
-    An archive of Teachable Machine says itself what a contract says, and its run goes beside it.
+    An archive of Teachable Machine says itself what a contract says, as a `.tflite` file may; its run goes beside it.
 
     Raises:
         UserError: if the contract cannot be read or names other labels than the folder has.
     """
     if spec_file is None:
-        spec = _spec_of_archive(model)
+        spec = kind_of(model).spec(model)
     else:
         try:
             spec = ModelSpec.from_json(spec_file.read_bytes())
@@ -80,28 +78,36 @@ def _spec_of_archive(path: Path) -> ModelSpec:
         raise UserError(f"{path}: expected what Teachable Machine exports, found: {error}") from error
 
 
+def load_keras(path: Path, run: Run) -> tuple[Given, ModelSpec]:
+    """The Keras model, held to the contract of the run; and a contract that says what it gives now.
+
+    Raises:
+        UserError: if it cannot be read, or its input or output is another one.
+    """
+    model = load_model(path, run.spec)
+    expected = (None, *run.spec.size, 3)
+    if model.input_shape != expected:
+        raise UserError(f"{path}: by its contract its input is {expected}, found {model.input_shape}")
+    outputs, labels = model.output_shape, len(run.spec.labels)
+    if outputs[1:] not in ((labels,), (1,) if labels == 2 else (labels,)):
+        raise UserError(f"{path}: by its contract it gives one value for each of {labels} labels, found {outputs}")
+    if not run.metrics:  # trained elsewhere
+        check_outputs(model, run, path)
+    model, spec = as_probabilities(model, run.spec)
+    return in_keras(model), spec
+
+
 def check_outputs(model: keras.Model, run: Run, path: Path) -> None:
     """Look at the graph, and at the outputs for some pictures of each label: whether they are what the contract says.
 
     Raises:
         UserError: if they are not, or the model answers at random.
     """
-    step = max(1, len(run.validation) // _LOOKED_AT)
-    tensors = [prepare(read_picture(picture.path), run.spec) for picture in run.validation[::step][:_LOOKED_AT]]
-    with quiet():
-        graph = trace(model)
-        outputs = np.concatenate([np.asarray(model(tensor, training=False)) for tensor in tensors])
     try:
+        with quiet():
+            graph = trace(model)
         _same_each_time(graph)
-        found = judge(outputs, graph.operation)
-        sure = (
-            outputs.shape[1] > 1 or graph.operation in ("sigmoid", "linear") or outputs.min() < 0 or outputs.max() > 1
-        )
-        if found != run.spec.output and sure:
-            remedy = (
-                f'put "output": "{found}" into the contract' if found == LOGITS else 'take "output" out of the contract'
-            )
-            raise ValueError(f'its outputs are {found}, and by its contract "{run.spec.output}": {remedy}')
+        hold_to_contract(lambda tensors: np.asarray(model(tensors, training=False)), graph.operation, run)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -126,3 +132,25 @@ def as_probabilities(model: keras.Model, spec: ModelSpec) -> tuple[keras.Model, 
     kind = "sigmoid" if model.output_shape[-1] == 1 else "softmax"
     scores = layers.Activation(kind, name="probabilities")(logits)
     return keras.Model(model.input, scores, name=model.name), replace(spec, output="probabilities")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One entry of the table of what can be converted.
+
+    Attributes:
+        fits: whether a path is of this kind.
+        spec: the contract of one that comes with none.
+        load: the classifier, and the contract of what it gives, which may differ from that of the run.
+    """
+
+    fits: Callable[[Path], bool]
+    spec: Callable[[Path], ModelSpec]
+    load: Callable[[Path, Run], tuple[Given, ModelSpec]]
+
+
+KINDS = Kind(is_lite, spec_of_lite, load_lite), Kind(lambda path: True, _spec_of_archive, load_keras)
+
+
+def kind_of(path: Path) -> Kind:
+    return next(kind for kind in KINDS if kind.fits(path))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from convert.features import graph_engine
+from convert.given import Given
 from convert.graph import Graph
 from convert.head import linear
 from edge.model.contract import ModelSpec
@@ -20,7 +21,6 @@ from edge.model.head import Head, softmax
 from train.dataset import Picture
 from train.features import Features, extract, keras_engine
 from train.heads import Candidate, folds, heads_of_folds
-from train.keras import keras
 from train.measure import predict
 from train.model import parts, read_head, split_at_features
 from train.rundir import Run
@@ -144,20 +144,20 @@ class Proof:
         return f"{len(self.sample.pictures)} pictures ({self.sample.how}). {self.why}".strip()
 
 
-def proof_of(model: keras.Model, run: Run) -> Proof:
+def proof_of(given: Given, run: Run) -> Proof:
     """What can prove the variants of a run.
 
     Args:
-        model: its classifier, to the output of the contract.
+        given: its classifier.
     """
     held_out, labels = [*run.validation, *run.test], run.spec.labels
     how = "validation and test" if run.test else "validation"
     if why := only_held_out(run):
         splits = {"validation": len(run.validation), "test": len(run.test)}
         return Proof(
-            Sample(held_out, labels, predict(model, run.spec, held_out), how), run.spec, why=why, splits=splits
+            Sample(held_out, labels, predict(given.answer, run.spec, held_out), how), run.spec, why=why, splits=splits
         )
-    pictures = [*run.train, *held_out]
+    pictures, model = [*run.train, *held_out], given.model
     extractor, head = split_at_features(model)
     features = extract(keras_engine(extractor, run.spec, parts(model)), pictures)[:]
     said = head.predict(features[len(run.train) :], batch_size=256, verbose=0)

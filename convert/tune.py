@@ -53,6 +53,7 @@ class Step:
 
 def tune(job: Job, steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Put a model through steps of the table, with what was done as JSON values."""
+    assert job.model is not None  # `refusal`
     model = trainable_copy(job.model)
     how = job.model.to_json(), job.spec.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation
     digest = hashlib.sha256(repr(how).encode())
@@ -73,8 +74,10 @@ def tune(job: Job, steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     return model, {"steps": list(steps), "pictures": ROUNDS * _batches(job.train) * BATCH, "loss": losses}
 
 
-def refusal(model: keras.Model, steps: Sequence[str]) -> str | None:
+def refusal(model: keras.Model | None, steps: Sequence[str]) -> str | None:
     """Why a model cannot go through steps of the table, found in seconds; None if it can."""
+    if model is None:
+        return "a .tflite file cannot be trained: give the Keras model"
     if not any(isinstance(layer, layers.Conv2D | layers.Dense) for layer in model.layers):
         return "this model is one opaque layer, and training-time schemes cannot see into it"
     if any(step in _schemes for step in steps):

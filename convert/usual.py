@@ -9,7 +9,7 @@ labels is found on half of the pictures and counted on the other half.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,8 @@ from edge.model.contract import ModelSpec
 from edge.model.preprocess import FLOAT32, prepare
 from edge.pictures import read_picture
 from train.dataset import Picture
+from train.measure import Answer
 
-Answer = Callable[[np.ndarray], np.ndarray]
 _PICTURES, _PER_LABEL, _MOST = 48, 6, 240  # at least; for each label; and never more: it should take seconds
 _BATCH = 8
 _SAME = 0.03  # shares that are about the same

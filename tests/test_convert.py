@@ -28,7 +28,7 @@ from edge.model.preprocess import lookup_table, prepare
 from edge.pictures import read_picture
 from train.dataset import Picture
 from train.keras import keras, layers
-from train.measure import predict
+from train.measure import answer_of, predict
 from train.model import build_classifier
 from train.rundir import read_run
 
@@ -72,7 +72,7 @@ def test_int8_is_small_and_takes_pixels_without_arithmetic(colour_run: Path) -> 
 def test_scores_stay_close_to_keras(scheme: str, most: float, colour_run: Path) -> None:
     run = read_run(colour_run)
     model = keras.models.load_model(colour_run / "model.keras", compile=False)
-    expected = predict(model, run.spec, run.validation)
+    expected = predict(answer_of(model), run.spec, run.validation)
     with Classifier(colour_run / "export" / f"{scheme}.tflite") as classifier:
         found = np.stack([classifier.scores(cv2.imread(str(picture.path))) for picture in run.validation])
     assert np.abs(found - expected).max() <= most

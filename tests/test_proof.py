@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convert.features import graph_engine
+from convert.given import in_keras
 from convert.graph import Graph
 from convert.proof import OUT_OF_FOLD, finished_head, only_held_out, proof_of
 from edge.model.contract import ModelSpec, read_model
@@ -72,12 +73,12 @@ def test_features_come_out_of_a_finished_file(colour_run: Path) -> None:
 def test_all_pictures_prove_a_solved_head_and_held_out_ones_another(colour_run: Path) -> None:
     run = read_run(colour_run)
     model = keras.models.load_model(colour_run / "model.keras", compile=False)
-    proof = proof_of(model, run)
+    proof = proof_of(in_keras(model), run)
     assert proof.every
     assert (len(proof.every.pictures), len(proof.held_out.pictures), proof.sample.how) == (84, 24, OUT_OF_FOLD)
     assert proof.folds
     assert np.array_equal(proof.folds.fold, folds([*run.train, *run.validation]))
     assert (proof.sample.reference.argmax(axis=1) == proof.sample.truth).mean() > 0.95
-    tuned = proof_of(model, replace(run, metrics={**run.metrics, "unfrozen": ["some"]}))
+    tuned = proof_of(in_keras(model), replace(run, metrics={**run.metrics, "unfrozen": ["some"]}))
     assert (tuned.every, tuned.sample.how, "held out" in tuned.why) == (None, "validation", True)
     assert np.allclose(tuned.held_out.reference, proof.held_out.reference, atol=0.02)  # the same model, by Keras

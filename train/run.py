@@ -17,7 +17,7 @@ from train.finetune import Finetuned, finetune
 from train.fit import Fit, Recipe, fit_stage, scores
 from train.heads import Solution, folds, solve
 from train.keras import keras
-from train.measure import predict
+from train.measure import answer_of, predict
 from train.model import fold_in, parameters, split_at_features, unfreeze, write_head
 from train.options import Options
 from train.outcome import Outcome, write_outcome
@@ -157,7 +157,10 @@ def measure(options: Options, ready: Prepared, data: Dataset, fitted: Fitted) ->
         said = [scores(fitted.tuned.tail, each) for each in fitted.tuned.sources]
     elif fitted.opened:
         assert fitted.train is not None
-        said = [scores(model, fitted.train), *(predict(model, spec, each) for each in (data.validation, data.test))]
+        said = [
+            scores(model, fitted.train),
+            *(predict(answer_of(model), spec, each) for each in (data.validation, data.test)),
+        ]
     else:
         head = split_at_features(model)[1]
         said = [scores(head, each) for each in (ready.train, ready.validation, ready.test)]
@@ -195,7 +198,7 @@ def _held_out(solution: Solution, validation: np.ndarray, truths: list[np.ndarra
 
 def _check(ready: Prepared, pictures: list[Picture], found: np.ndarray, options: Options) -> None:
     some = np.unique(np.linspace(0, len(pictures) - 1, _CHECKED).astype(int))
-    whole_model = predict(ready.model, ready.spec, [pictures[i] for i in some])
+    whole_model = predict(answer_of(ready.model), ready.spec, [pictures[i] for i in some])
     worst = np.abs(whole_model - found[some]).max(axis=1)
     if (
         worst.mean() > 0.02

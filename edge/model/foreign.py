@@ -36,7 +36,25 @@ def adopt(
     resize: str | None = None,
     runtime: str | None = None,
 ) -> ModelFile:
-    """A model without a contract, with one.
+    """A model without a contract, with one (`contract_of`); what was only guessed is told on standard error."""
+    spec, notes = contract_of(file, labels=labels, mean=mean, std=std, resize=resize, runtime=runtime)
+    if resize is None:
+        notes.append(f"{notes.pop()}; --resize stretch, crop or pad if it was trained so")
+    for note in notes:
+        print(f"note: {file.path}: {note}", file=sys.stderr)
+    return replace(file, spec=spec)
+
+
+def contract_of(
+    file: ModelFile,
+    *,
+    labels: str | Path | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    resize: str | None = None,
+    runtime: str | None = None,
+) -> tuple[ModelSpec, list[str]]:
+    """The contract of a model that has none, and in sentences what of it was only guessed.
 
     Args:
         file: as `edge.model.contract.read_model` gives it.
@@ -77,10 +95,8 @@ def adopt(
         notes.append("its outputs are no probabilities: they are taken for logits")
     if resize is None:
         how = f"fitted by {spec.resize}, as its maker does" if "resize" in known else "stretched to the input"
-        notes.append(f"frames are {how}; --resize stretch, crop or pad if it was trained so")
-    for note in notes:
-        print(f"note: {file.path}: {note}", file=sys.stderr)
-    return replace(file, spec=spec)
+        notes.append(f"frames are {how}")
+    return spec, notes
 
 
 def _check(graph: Graph, file: ModelFile) -> None:
