@@ -43,10 +43,17 @@ def parse_arguments() -> argparse.Namespace:
         "--calibration", metavar="IMAGES", type=number(int, 1), default=200, help="training pictures; default: 200"
     )
     parser.add_argument(
-        "--calibration-dir", metavar="DIR", type=Path, help="calibrate with these instead, as frames of the real camera"
+        "--calibration-dir",
+        metavar="DIR",
+        type=Path,
+        help="calibrate with these instead, such as frames of the real camera",
     )
     parser.add_argument(
-        "--accept", choices=("undecided",), nargs="+", default=[], help="end with 0 where pictures are too few to tell"
+        "--accept",
+        choices=("undecided",),
+        nargs="+",
+        default=[],
+        help="exit with 0 where there are too few pictures to decide",
     )
     parser.add_argument(
         "--device-bench",
@@ -58,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
         "--runtimes",
         choices=("first", "all"),
         default="first",
-        help="of those installed, which to prove in; default: first",
+        help="which of the installed ones to prove in; default: first",
     )
     parser.add_argument("--explain", action="store_true", help="also: noise by layer, and what calibration does")
     own = parser.add_argument_group(
@@ -66,7 +73,9 @@ def parse_arguments() -> argparse.Namespace:
         "and for a zip of Teachable Machine)"
     )
     own.add_argument("--data", metavar="DIR", type=Path, help="its photos, as for `python -m train`")
-    own.add_argument("--spec", metavar="FILE", type=Path, help="JSON: labels, size, mean, std, as spec.json of a run")
+    own.add_argument(
+        "--spec", metavar="FILE", type=Path, help="JSON: labels, size, mean, std, like the spec.json of a run"
+    )
     own.add_argument("--out", metavar="DIR", type=Path, help="where export/ goes")
     options = parser.parse_args()
     given = [value is not None for value in (options.data, options.spec, options.out)]

@@ -130,7 +130,8 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
     for row in variants:
         if row["labels_lost"]:
             print(
-                f"warning: {row['scheme']} loses more than chance of {', '.join(row['labels_lost'])}", file=sys.stderr
+                f"warning: {row['scheme']} loses more than chance explains of {', '.join(row['labels_lost'])}",
+                file=sys.stderr,
             )
     status = ending(chosen, good or (len(variants) == 1 and not tried.skipped), options.accept)
     if status == 1:

@@ -69,13 +69,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     run.set_defaults(function=run_live)
 
-    classify = commands.add_parser("classify", parents=[model, how], help="one line an image")
+    classify = commands.add_parser("classify", parents=[model, how], help="classify pictures, one line each")
     classify.add_argument("images", metavar="IMAGE", nargs="+", type=Path)
     classify.add_argument(
         "--why",
         metavar="OUT",
         type=Path,
-        help="draw what speaks for the label, and what for the next; several: a folder",
+        help="draw what speaks for the label, and what for the next; for several pictures, a folder",
     )
     classify.set_defaults(function=classify_images)
 
@@ -114,7 +114,9 @@ def parse_arguments() -> argparse.Namespace:
     teach.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
     teach.set_defaults(function=teach_labels)
 
-    bench = commands.add_parser("bench", parents=[model_options("+")], help="time per stage, cold start and memory")
+    bench = commands.add_parser(
+        "bench", parents=[model_options("+")], help="measure time per stage, cold start and memory"
+    )
     bench.add_argument("--source", help="frames of this; default: a 640x480 pattern")
     bench.add_argument("--frames", metavar="N", type=number(int, 10), default=100, help="default: 100")
     bench.add_argument("--threads", metavar="N", type=number(int, 1, 64), nargs="+", help="default: 1 to all cores")
@@ -122,7 +124,7 @@ def parse_arguments() -> argparse.Namespace:
     bench.add_argument("--json", action="store_true", help="one JSON object with everything")
     bench.set_defaults(function=bench_models)
 
-    info = commands.add_parser("info", parents=[model], help="what the model says of itself")
+    info = commands.add_parser("info", parents=[model], help="what the model file says about itself")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(function=show_info)
 
@@ -154,7 +156,7 @@ def _home(found: re.Match[str]) -> str:
 def model_options(count: str | None = None) -> Parser:
     parser = Parser(add_help=False)
     parser.add_argument("model", metavar="MODEL", type=Path, nargs=count, help="a .tflite file, or a zip with one")
-    foreign = parser.add_argument_group("a model that FrostLite did not make, as far as it does not say itself")
+    foreign = parser.add_argument_group("a model that FrostLite did not make: what its own metadata do not say")
     foreign.add_argument("--labels", metavar="FILE", help="one label a line, or JSON, CSV, YAML")
     foreign.add_argument("--mean", metavar="X[,X,X]", type=numbers, help="of pixels, in RGB order")
     foreign.add_argument("--std", metavar="X[,X,X]", type=numbers, help="of pixels; the input is (pixel - mean) / std")
@@ -173,7 +175,7 @@ def classify_options() -> Parser:
     parser = Parser(add_help=False)
     parser.add_argument("--threads", metavar="N", type=number(int, 1, 64), help="default: one per core")
     parser.add_argument("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime; default: the first found")
-    parser.add_argument("--top-k", metavar="N", type=number(int, 1), default=3, help="labels to tell; default: 3")
+    parser.add_argument("--top-k", metavar="N", type=number(int, 1), default=3, help="labels to show; default: 3")
     parser.add_argument(
         "--threshold", metavar="SCORE", type=number(float, 0, 1), help="below it: unknown; default: the model's"
     )
@@ -191,17 +193,23 @@ def camera_options(source: str | None = "0") -> Parser:
         help="0, /dev/video2, picamera2[:N], rtsp://…, http://…, - (JPEGs), test:, video, folder, pattern; default: 0",
     )
     parser.add_argument(
-        "--list-sources", action=ListSources, nargs=0, help="name the cameras with their modes, and end"
+        "--list-sources", action=ListSources, nargs=0, help="list the cameras and their modes, and exit"
     )
     parser.add_argument(
-        "--width", metavar="PX", type=number(int, 16, 16384), help="asked of a camera, as --height and --fps"
+        "--width",
+        metavar="PX",
+        type=number(int, 16, 16384),
+        help="ask the camera for this; --height and --fps likewise",
     )
     parser.add_argument("--height", metavar="PX", type=number(int, 16, 16384))
     parser.add_argument(
-        "--fps", metavar="N", type=number(float, 0.1, 1000), help="no more frames a second, of any live source"
+        "--fps",
+        metavar="N",
+        type=number(float, 0.1, 1000),
+        help="at most so many frames a second, from any live source",
     )
     parser.add_argument(
-        "--fourcc", metavar="CODE", type=four_letters, help="pixel format asked of a USB camera; default: MJPG"
+        "--fourcc", metavar="CODE", type=four_letters, help="pixel format to ask a USB camera for; default: MJPG"
     )
     parser.add_argument(
         "--rotate",
@@ -211,8 +219,8 @@ def camera_options(source: str | None = "0") -> Parser:
         default=0,
         help="turn the frames clockwise: 90, 180, 270",
     )
-    parser.add_argument("--mirror", action="store_true", help="left and right change places")
-    parser.add_argument("--roi", metavar="X,Y,W,H", type=parse_region, help="take this part of the turned frame only")
+    parser.add_argument("--mirror", action="store_true", help="flip left and right")
+    parser.add_argument("--roi", metavar="X,Y,W,H", type=parse_region, help="use only this part of the turned frame")
     return parser
 
 

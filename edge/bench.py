@@ -61,7 +61,7 @@ def bench(options: Namespace, files: list[ModelFile]) -> int:
     if len(reports) > 1:
         print_comparison(reports)
     print("; ".join(f"{name} {value}" for name, value in machine.items() if value))
-    print(f"temperature: {heat['temperature_c'] or 'not told'}, throttling: {heat['throttling'] or 'none told'}")
+    print(f"temperature: {heat['temperature_c'] or 'unknown'}, throttling: {heat['throttling'] or 'unknown'}")
     return 0
 
 

@@ -69,11 +69,11 @@ class Dataset:
         for one, other in self.contradicted[:_SHOWN]:
             say(f"warning: the same picture under two labels, one of them wrong: {one} and {other}")
         if len(self.contradicted) > _SHOWN:
-            say(f"warning: {len(self.contradicted)} pictures stand under two labels")
+            say(f"warning: {len(self.contradicted)} pictures are under two labels")
         for one, other in self.leaked[:_SHOWN]:
             say(f"warning: the same picture in both splits: {one} and {other}")
         if self.leaked:
-            say(f"warning: {len(self.leaked)} pictures stand in two splits: the accuracy will flatter")
+            say(f"warning: {len(self.leaked)} pictures are in two splits: the accuracy will look better than it is")
 
     def fold_pictures(self) -> list[Picture]:
         """Those that are split here, into folds or into training and validation."""
@@ -94,7 +94,7 @@ class Dataset:
         known = Counter(picture.group for picture in pictures)
         new = sum(sizes[n] > max(1, known[p.group] if p.group else 1) for n, p in zip(numbers, pictures, strict=True))
         if new:
-            say(f"grouped by likeness: {new} pictures look nearly as others do; those stay on one side of every split")
+            say(f"grouped by likeness: {new} pictures look nearly like others; groups stay on one side of every split")
         joined = [
             replace(picture, group=names[number]) if sizes[number] > 1 else picture
             for number, picture in zip(numbers, pictures, strict=True)

@@ -74,12 +74,12 @@ def parse_arguments(description: str) -> Options:
     add("--data", metavar="DIR", help="folder of photos, or: sample, horses-or-humans")
     add("--out", metavar="RUN", type=Path, help="run directory to write")
     add("--seed", metavar="N", type=number(int, 0), default=0, help="default: %(default)s")
-    add("--list-backbones", action="store_true", help="print the backbones and what they cost, and end")
-    add("--list-layers", metavar="BACKBONE", help="print its layers, good places to cut marked, and end")
-    add("--study", choices=["dropout"], help="fit without and with dropout on several seeds, draw both, and end")
+    add("--list-backbones", action="store_true", help="print the backbones and what they cost, and exit")
+    add("--list-layers", metavar="BACKBONE", help="print its layers, with good places to cut marked, and exit")
+    add("--study", choices=["dropout"], help="fit without and with dropout on several seeds, draw both, and exit")
 
-    add("--doctor", action="store_true", help="look for what is wrong with the photos, write doctor.csv, and end")
-    add("--apply", metavar="doctor.csv", type=Path, help="with --doctor: move the pictures as the table says, and end")
+    add("--doctor", action="store_true", help="look for what is wrong with the photos, write doctor.csv, and exit")
+    add("--apply", metavar="doctor.csv", type=Path, help="with --doctor: move the pictures as the table says, and exit")
 
     add = parser.add_argument_group("a search").add_argument
     add(

@@ -25,7 +25,7 @@ from train.weights import weights_digest, weights_name
 CALLED = {
     "test": "test pictures, which chose nothing",
     "crossfit": "pictures, each answered by a head that was not fitted on it",
-    "validation": "validation pictures, which chose what was kept: a folder test/ tells what new pictures would",
+    "validation": "validation pictures, which also chose the model: a test/ folder would show how new pictures do",
 }
 
 
@@ -171,7 +171,7 @@ def _tell(options: Options, outcome: Outcome, found: dict[str, Figures], metrics
         say(kept)
     if any(calibration["shift"]):
         say(
-            f"calibration: {metrics['labels'][int(np.argmin(calibration['shift']))]} was said too often, and is no "
+            f"calibration: {metrics['labels'][int(np.argmin(calibration['shift']))]} was answered too often, and is no "
             f"more; the validation accuracy was {calibration['validation_accuracy_before']:.2%} without that, and is "
             f"{calibration['validation_accuracy_crossed']:.2%} on pictures that had no say in it (5 folds)"
         )

@@ -18,7 +18,7 @@ def make_view(
 
     Args:
         rotate: 0, 90, 180 or 270 degrees.
-        mirror: left and right change places.
+        mirror: flip left and right.
         region: x, y, width and height in pixels of the turned frame; what reaches beyond it is left out.
 
     Raises:
