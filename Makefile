@@ -13,6 +13,8 @@ SOURCE   ?= 0
 TOLERANCE ?= 1.0
 # Minutes that `make train` may search for the best model; empty: no search.
 MINUTES  ?=
+# The share of answers that `make train` lets be wrong, with 95 % confidence; empty: no promise.
+PROMISE  ?=
 # Empty: int8, and others where it does not pass.
 SCHEME   ?=
 # Pictures for the self-test of a bundle; empty: of the run that MODEL lies in. WHEELS=1: install without a network.
@@ -32,7 +34,7 @@ PY := .venv/bin/python
 CACHE := $(or $(FROSTLITE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frostlite)
 
 # Recipes read these as "$$PI": what is in them is no command.
-export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES CALIBRATION MINUTES
+export PI DATA RUN MODEL SOURCE WEIGHTS PICTURES CALIBRATION MINUTES PROMISE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo pictures backbone train doctor exercise dropout-study convert live bench bench-peers bundle deploy pi-named pi-status pi-logs pi-bench \
@@ -68,7 +70,7 @@ pictures: .venv/dev ## the pictures of the README, from a run of `make demo` (wa
 	@$(PY) -m tests.bench.pictures "$$RUN" docs/pictures
 
 train: .venv/setup ## DATA=photos: train a classifier on a folder of photos (MINUTES=10: the best that ten minutes find)
-	@$(PY) -m train --data "$$DATA" --out "$$RUN" $(if $(MINUTES),--minutes "$$MINUTES" $(if $(NAMED),--backbone $(BACKBONE)),--backbone $(BACKBONE))
+	@$(PY) -m train --data "$$DATA" --out "$$RUN" $(if $(MINUTES),--minutes "$$MINUTES" $(if $(NAMED),--backbone $(BACKBONE)),--backbone $(BACKBONE)) $(if $(PROMISE),--promise "$$PROMISE")
 
 doctor: .venv/setup ## DATA=photos: what is wrong with the photos, and what to do
 	@$(PY) -m train --data "$$DATA" --doctor --backbone $(BACKBONE)

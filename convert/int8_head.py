@@ -23,6 +23,7 @@ from train.augment import Augmentation, views
 from train.dataset import Picture
 from train.features import extract
 from train.heads import folds, solve
+from train.progress import say
 from train.rundir import SPLIT, Run
 from train.threshold import calibrate, in_contract
 
@@ -38,6 +39,7 @@ class Solved:
         balance, seed: as `train` had them.
         views: how many views a picture, and of what kind.
         refuse: the share of right answers that may become "unknown".
+        promise: the share of the given answers that may be wrong; 0 promises nothing.
     """
 
     pictures: Sequence[Picture]
@@ -48,6 +50,7 @@ class Solved:
     views: int
     augmentation: Augmentation | None
     refuse: float = REFUSED
+    promise: float = 0.0
 
 
 def solved_of(run: Run) -> Solved | None:
@@ -66,6 +69,7 @@ def solved_of(run: Run) -> Solved | None:
         drawn.get("views", 0),
         Augmentation(**kinds) if kinds else None,
         run.metrics.get("refuse", REFUSED),
+        run.metrics.get("promise", 0.0),
     )
 
 
@@ -89,7 +93,10 @@ def solve_again(
     head = solution.head
     # As in `train`: out of fold, and those of a validation folder by the head itself.
     held_out = np.concatenate([solution.held_out, plain[count:] @ head.kernel + head.bias])
-    calibration = calibrate((softmax(held_out), truth), refused=(1 - PART) * solved.refuse)
+    refused = (1 - PART) * solved.refuse
+    calibration = calibrate((softmax(held_out), truth), refused=refused, promised=solved.promise)
+    if calibration.promise:
+        say(f"int8: {calibration.promise}")
     head = Head(head.kernel / calibration.temperature, head.bias / calibration.temperature)
     notes = {
         "kind": solution.candidate.kind,

@@ -39,6 +39,7 @@ from train.page import (
 from train.picture import Picture
 from train.prepare import Prepared
 from train.progress import waiting
+from train.promise import Promise
 from train.report import confusions
 from train.rundir import MODEL, SPLIT
 
@@ -87,6 +88,7 @@ def write_html_report(
             figures=figures,
             called=called,
             metrics=metrics,
+            promise=Promise(**told) if (told := metrics["calibration"]["promise"]) else "",
             labels=_by_label(figures),
             errs=errs,
             matrix=chart_confusion([(f"{figures.pictures} pictures", figures.confusion)], figures.labels)

@@ -51,6 +51,7 @@ class Options:
     output: str
     fit: str
     refuse: float
+    promise: float
     balance: bool
     epochs: int
     batch: int
@@ -125,6 +126,13 @@ def parse_arguments(description: str) -> Options:
         default=REFUSED,
         help='share of the right answers that may become "unknown", so that what is foreign does; default: %(default)s',
     )
+    add(
+        "--promise",
+        metavar="SHARE",
+        type=number(float, 0, 0.5),
+        default=0.0,
+        help='at most this share of the answers wrong, with 95 %% confidence: the others become "unknown"',
+    )
     add("--balance", action="store_true", help="weigh the classes so that each counts the same")
 
     add = parser.add_argument_group("epochs: each of these flags asks for them").add_argument
@@ -193,6 +201,12 @@ def resolved(options: argparse.Namespace) -> Options:
         raise UserError(
             f"--fit {options.fit}: solves the head in one step; expected no {', '.join(asked)}, or --fit adam"
         )
+    if options.promise and (asked or options.fit == "adam" or options.unfreeze):
+        raise UserError(
+            "--promise: needs answers out of fold, and those need a head that is solved on a frozen backbone"
+        )
+    if options.promise and options.refuse != REFUSED:
+        raise UserError("--promise: sets the threshold, and so does --refuse; expected one of them")
     if options.minutes:
         _only_search(options, asked)
     values["backbone"] = options.backbone or ("" if options.minutes else BACKBONE)

@@ -102,6 +102,7 @@ def write_outcome(
         "figures": {name: each.to_json() for name, each in found.items()},
         "calibration": _calibration(options, outcome),
         "refuse": options.refuse,
+        "promise": options.promise,
         "taps": list(ready.taps),
         "head": _head(outcome.solution, options) if outcome.solution else {"kind": "adam"},
         "epochs": len(fit.history),
@@ -140,6 +141,7 @@ def _calibration(options: Options, outcome: Outcome) -> dict[str, Any]:
         "threshold": calibration.threshold,
         "false_reject": calibration.false_reject,
         "false_accept": calibration.false_accept,
+        "promise": asdict(calibration.promise) if calibration.promise else None,
         "shift": list(calibration.shift),
     }
     if any(calibration.shift):
@@ -175,6 +177,8 @@ def _tell(options: Options, outcome: Outcome, found: dict[str, Figures], metrics
             f"more; the validation accuracy was {calibration['validation_accuracy_before']:.2%} without that, and is "
             f"{calibration['validation_accuracy_crossed']:.2%} on pictures that had no say in it (5 folds)"
         )
+    if outcome.calibration.promise:
+        say(str(outcome.calibration.promise))
     first = metrics["headline"]
     others = ", ".join(f"{each.accuracy:.2%} {name}" for name, each in found.items() if name != first)
     say(

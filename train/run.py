@@ -168,7 +168,8 @@ def measure(options: Options, ready: Prepared, data: Dataset, fitted: Fitted) ->
     crossed: Answers | None = None
     if fitted.solution and not fitted.opened:
         crossed = _held_out(fitted.solution, said[1], truths, len(data.labels))
-        calibration = calibrate(crossed, refused=(1 - PART) * options.refuse)  # the likeness takes the rest
+        refused = (1 - PART) * options.refuse  # the likeness takes the rest
+        calibration = calibrate(crossed, refused=refused, promised=options.promise)
         crossed = calibration.apply(crossed[0]), crossed[1]
     else:
         calibration = calibrate((said[1], truths[1]), (said[0], truths[0]), options.balance, options.refuse)

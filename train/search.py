@@ -108,9 +108,9 @@ def search(options: Options, data: Dataset, started: float) -> int:
         )
     write_table(options.out / TABLE, rows)
     final = best.options
-    if best.accuracy < 1 and _trains(best, tried, data, until):
+    if best.accuracy < 1 and not options.promise and _trains(best, tried, data, until):
         final = replace(final, unfreeze=_opened(best.options), augment=1, augmentation=[])
-    elif best.accuracy < 1:
+    elif best.accuracy < 1 and not options.promise:
         say("the backbone stays frozen: training its last layers would take longer")
     return train_run(final, data, started, rows, until)
 

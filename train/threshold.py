@@ -11,7 +11,7 @@ training pictures. Shift and temperature are folded into the last layers, so tha
 every runtime, has them; the threshold and its measured rates go into the contract.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from scipy.optimize import minimize, minimize_scalar
 
 from edge.model.contract import ModelSpec
 from edge.model.head import softmax
-from edge.model.likeness import REFUSED
+from edge.model.likeness import PART, REFUSED
+from train.promise import Promise, promise
 
 _TEMPERATURES = 0.05, 20.0
 _FOLDS = 5
@@ -36,6 +37,7 @@ class Calibration:
         false_reject: share of the right answers that become unknown; None if there is no right answer.
         false_accept: share of the wrong answers that are still given; None if there is no wrong answer.
         right, wrong: how many pictures the shares are of.
+        promise: what can be promised of the answers, where that was asked for; it makes the threshold, if it holds.
     """
 
     shift: tuple[float, ...]
@@ -45,6 +47,7 @@ class Calibration:
     false_accept: float | None
     right: int
     wrong: int
+    promise: Promise | None = None
 
     def apply(self, scores: np.ndarray) -> np.ndarray:
         """Scores (pictures, labels) as the finished model gives them."""
@@ -59,7 +62,11 @@ Answers = tuple[np.ndarray, np.ndarray]  # scores before, float (pictures, label
 
 
 def calibrate(
-    held_out: Answers, train: Answers | None = None, balance: bool = False, refused: float = REFUSED
+    held_out: Answers,
+    train: Answers | None = None,
+    balance: bool = False,
+    refused: float = REFUSED,
+    promised: float = 0.0,
 ) -> Calibration:
     """Fit temperature and threshold to what a model says of pictures that it was not fitted on, and perhaps a shift.
 
@@ -67,6 +74,7 @@ def calibrate(
         train: what it says of those that it was fitted on: without them there is no shift.
         balance: each label counts the same for the shift, however many pictures it has, as in the fit before.
         refused: the share of right answers, 0 to 1, that may score below the threshold.
+        promised: the share of the given answers that may be wrong; 0 promises nothing.
     """
     scores, truth = held_out
     shift = np.zeros(scores.shape[1]) if train is None else _shift(held_out, train, balance)
@@ -76,6 +84,12 @@ def calibrate(
     best = calibrated.max(axis=1)
     right = calibrated.argmax(axis=1) == truth
     threshold = threshold_at(best[right], refused)
+    told = None
+    if promised:
+        # What else gets no answer, as it is like no picture, leaves fewer to be wrong among: a part of the right ones.
+        told = promise(calibrated, truth, promised * (1 - PART * REFUSED))
+        told = replace(told, asked=promised)
+        threshold = threshold if told.threshold is None else told.threshold
     given = best >= threshold
     return Calibration(
         tuple(round(float(value), 4) for value in shift),
@@ -85,6 +99,7 @@ def calibrate(
         float(given[~right].mean()) if not right.all() else None,
         int(right.sum()),
         int((~right).sum()),
+        told,
     )
 
 
@@ -169,5 +184,7 @@ def in_contract(spec: ModelSpec, fitted: Calibration) -> ModelSpec:
         "right": fitted.right,
         "wrong": fitted.wrong,
     }
+    if fitted.promise:
+        rates["promise"] = asdict(fitted.promise)
     provenance = {**spec.provenance, "threshold": rates}
     return replace(spec, temperature=fitted.temperature, threshold=fitted.threshold, provenance=provenance)
