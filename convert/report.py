@@ -17,6 +17,7 @@ from convert.stats import ALPHA, simulations
 from edge.board import describe
 from train.dataset import Picture
 from train.figures import confusion_matrix
+from train.heat import heat_of_file
 from train.page import (
     BLUE,
     GREEN,
@@ -110,6 +111,7 @@ def write_report(path: Path, report: dict[str, Any], run: Run, answers: dict[str
         shown=SHOWN,
         runtimes=list(dict.fromkeys(name for row in variants for name in row["runtimes"])),
         thumbnails={picture: thumbnail(picture) for picture in pictures},
+        heat={row["scheme"]: _heat(path.parent / row["file"], row, run.spec.labels) for row in quantized},
         tradeoff=[
             _against(report, "size, MB", lambda row: row["bytes"] / 1e6),
             _against(report, "one inference, ms (median)", lambda row: max(0.01, row["latency_ms"]["p50"])),
@@ -123,6 +125,13 @@ def write_report(path: Path, report: dict[str, Any], run: Run, answers: dict[str
         simulations=simulations(report["proof"]["pictures"], report["tolerance_points"]),
         alpha=ALPHA,
     )
+
+
+def _heat(model: Path, row: dict[str, Any], labels: tuple[str, ...]) -> dict[str, str]:
+    """Of each picture whose label changed: warm what speaks for the new label, cold for that of the Keras model."""
+    flips = [(Path(flip["picture"]), flip["variant"], flip["reference"]) for flip in row["flips"][:SHOWN]]
+    places = [(picture, labels.index(said), labels.index(before)) for picture, said, before in flips]
+    return {str(picture): heat for picture, heat in heat_of_file(model, places, next(iter(row["runtimes"]))).items()}
 
 
 def _kind(verdict: str) -> str:

@@ -459,6 +459,8 @@ def test_the_report_of_a_run(faulty: Path, tmp_path: Path) -> None:
     for label in metrics["labels"]:
         recall, precision = (f"{100 * found[name][label]:.2f} %" for name in ("recall", "precision"))
         assert re.search(f"{label} \\d+ {re.escape(recall)} {re.escape(precision)}".replace(r"\ ", " "), table), table
+    mistakes = page.split("<h2>Where it errs")[1].split("<h2>")[0]
+    assert 0 < mistakes.count("<figure>") == mistakes.count('alt="Warm: for ')
     assert {row[1] for row in rows_of(tmp_path / "doctor.csv")} >= {"wrong label", "copy", "two labels"}
     assert not re.search(r"""(src|href)=["']?https?:|url\(["']?http|@import""", page)
     points = json.loads(page.split('id="points">')[1].split("</script>")[0])

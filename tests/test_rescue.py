@@ -102,6 +102,7 @@ def test_the_page_is_self_contained_and_shows_every_flip(rescued: tuple[Path, di
     flips = sum(len(row["flips"]) for row in report["variants"])
     assert flips >= 100
     assert page.count("<figure>") == SHOWN
+    assert page.count('alt="Warm: ') == SHOWN
     assert f"and {flips - SHOWN} more" in page  # counted, not shown
     assert re.search("<h1[^>]*>Yes: ", page)
     for row in report["variants"]:

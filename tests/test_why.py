@@ -1,5 +1,6 @@
 """Why a label: maps whose mean is the difference of two logits, drawn where the model saw it."""
 
+import base64
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,10 @@ from conftest import colour_picture, run_here
 from edge import Classifier, UserError
 from edge.model.contract import ModelSpec, append_files, read_model
 from edge.model.why import best_two, find_depths, overlay
+from train.heat import heat_of_file, heat_of_model
+from train.keras import keras, layers
+from train.model import build_classifier
+from train.rundir import read_run
 
 
 @pytest.mark.parametrize("scheme", ["float32", "int8"])
@@ -24,6 +29,33 @@ def test_the_mean_of_all_places_is_the_difference_of_the_logits(colour_run: Path
                 np.log(scores.max() / scores.min()), abs=1e-3 if scheme == "float32" else 0.25
             )
             assert np.allclose(classifier.heat(0, 1), -classifier.heat(1, 0), atol=1e-4)
+
+
+def test_a_page_shows_the_same_of_the_keras_model_and_of_its_file(colour_run: Path, tmp_path: Path) -> None:
+    """Two ways to the maps: Keras's layers, and the tensors of the float graph. JPEG rounds both."""
+    paths = [tmp_path / f"{label}.png" for label in ("blue", "red")]
+    for path in paths:
+        cv2.imwrite(str(path), colour_picture(path.stem, 77))
+    mistakes = [(path, said, 1 - said) for said, path in enumerate(paths)]
+    run = read_run(colour_run)
+    model = keras.models.load_model(colour_run / "model.keras", compile=False)
+    of_keras = heat_of_model(model, run.spec, [*mistakes, (tmp_path / "gone.png", 0, 1)])
+    of_file = heat_of_file(colour_run / "export" / "float32.tflite", mistakes)
+    assert list(of_keras) == list(of_file) == paths
+    for path in paths:
+        shown, other, turned = (
+            cv2.imdecode(np.frombuffer(base64.b64decode(data.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+            for data in (of_keras[path], of_file[path], heat_of_model(model, run.spec, [(path, 0, 1)])[path])
+        )
+        assert np.abs(shown.astype(int) - other).mean() < 1
+        assert (np.abs(shown.astype(int) - turned).mean() > 10) == (path.stem == "red")  # the other way round: cold
+
+
+def test_a_flattened_map_has_no_heat() -> None:
+    spec = ModelSpec(("a", "b"), (8, 8), mean=(0, 0, 0), std=(1, 1, 1))
+    for more in ({"head": "flatten"}, {"dense": [4]}):
+        backbone = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+        assert heat_of_model(build_classifier(backbone, 2, **more), spec, [(Path("x.png"), 0, 1)]) == {}
 
 
 def test_the_top_of_the_backbone_is_the_last_depth(colour_run: Path) -> None:

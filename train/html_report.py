@@ -22,6 +22,7 @@ from train.doctor_table import write_table
 from train.figures import Figures
 from train.fit import Fit
 from train.heads import folds
+from train.heat import heat_of_model
 from train.learning_curve import LearningCurve, learn
 from train.page import (
     BLUE,
@@ -78,6 +79,7 @@ def write_html_report(
         wrong = {path: str(path.relative_to(data.root)) for each in errs for path, _ in each["pictures"]}
         values["names"] |= wrong
         values["thumbnails"] |= thumbnails(wrong.keys() - values["thumbnails"].keys(), PAGE_SIDE)
+        pairs = [(path, *each["places"]) for each in errs for path, _ in each["pictures"]]
         learned = _learn(ready, data)
         template = Path(__file__).parent / "page" / "train.html.jinja"
         write_page(
@@ -91,6 +93,7 @@ def write_html_report(
             promise=Promise(**told) if (told := metrics["calibration"]["promise"]) else "",
             labels=_by_label(figures),
             errs=errs,
+            heat=heat_of_model(ready.model, ready.spec, pairs, PAGE_SIDE),
             matrix=chart_confusion([(f"{figures.pictures} pictures", figures.confusion)], figures.labels)
             if len(figures.labels) <= _NAMED
             else "",
@@ -139,7 +142,7 @@ def _confusions(figures: Figures, pictures: Sequence[Picture], scores: np.ndarra
         shown = [(pictures[i].path, float(scores[i, taken])) for i in own.tolist()]
         found.append(
             {"true": figures.labels[true], "said": figures.labels[taken], "count": count, "pictures": shown,
-             "of": int(figures.confusion[true].sum())}
+             "of": int(figures.confusion[true].sum()), "places": (taken, true)}
         )  # fmt: skip
     return found
 

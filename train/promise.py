@@ -41,7 +41,8 @@ class Promise:
     def __str__(self) -> str:
         asked = f"at most {100 * self.asked:g} % of the answers wrong, with 95 % confidence"
         if self.threshold is not None:
-            return f"promise: {asked}; it gives an answer to {self.answered / self.pictures:.0%} of such pictures"
+            share = 100 * self.answered / self.pictures
+            return f"promise: {asked}; it gives an answer to {share:.0f} % of such pictures"
         if self.more is None:
             return f"warning: no promise: {asked}: even the answers with the highest scores are wrong more often"
         return f"warning: no promise: {asked}: it would take about {self.more:,} more pictures like these"

@@ -65,9 +65,13 @@ def thumbnails(paths: Iterable[Path], side: int = THUMBNAIL) -> dict[Path, str]:
 def thumbnail(path: str | Path, side: int = THUMBNAIL) -> str:
     """A picture as a small JPEG within the page; an empty string if it is gone or cannot be read any more."""
     try:
-        frame = read_picture(Path(path))
+        return inline(read_picture(Path(path)), side)
     except UserError:
         return ""
+
+
+def inline(frame: np.ndarray, side: int = THUMBNAIL) -> str:
+    """A BGR uint8 frame (height, width, 3) as a small JPEG within the page."""
     scale = min(1.0, side / max(frame.shape[:2]))
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     data = cv2.imencode(".jpg", cv2.resize(frame, size, interpolation=cv2.INTER_AREA))[1].tobytes()
