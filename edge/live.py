@@ -73,7 +73,8 @@ def run(
                     print(watch.state(time.monotonic(), time.time()), file=sys.stderr, flush=True)
                 event = stable.update(result.scores, result.why == UNLIKE)
                 lost = sum(sink.lost for sink in sinks)
-                moment = Moment(frame, result, stable.label, event, fps, source.dropped, lost, time.time())
+                own = stable.score(result.scores)
+                moment = Moment(frame, result, stable.label, event, fps, source.dropped, lost, time.time(), own)
                 for sink in sinks:
                     sink.write(moment)
     except (KeyboardInterrupt, Ended):

@@ -110,3 +110,7 @@ class Stable:
         event = Event(self.label, label, top)
         self.label = label
         return event
+
+    def score(self, scores: np.ndarray) -> float | None:
+        """That of the stable label among those of a frame, float32 (labels,); None if it is unknown."""
+        return None if self._place is None else float(scores[self._place])

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ import pytest
 from device import edge, flat, free_port, wait_for
 from test_sinks import moment
 
+from edge.drift import Drift
 from edge.model.classifier import Result
 from edge.sinks.base import Moment
-from edge.sources.base import Frame
+from edge.sources.base import Frame, Signal
 from edge.store import SaveFolder
 from edge.web.preview import Preview
 
@@ -92,7 +94,9 @@ class Camera:
         label, scores = self.labels[number % 16], np.full(16, 0.01, np.float32)
         scores[number % 16] = 0.5 + number % 16 / 100
         result = Result(label, 0.9, ((label, 0.9),), {"total": 1.0}, scores)
-        return Moment(Frame(image, number, "cam", 0.0), result, label, None, 25.0, 0, 0, time.time())
+        return Moment(
+            Frame(image, number, "cam", 0.0), result, label, None, 25.0, 0, 0, time.time(), float(scores[number % 16])
+        )
 
     def close(self) -> None:
         self._ended.set()
@@ -279,6 +283,18 @@ def test_a_camera_that_goes_and_returns(browser: Any, camera: Camera) -> None:
     camera.away = False
     assert watch(browser, camera, is_live) < 2
     moves(browser, camera)
+
+
+def test_a_drift_is_a_line_on_the_page(browser: Any, camera: Camera) -> None:
+    browser.get(f"http://127.0.0.1:{camera.port}/")
+    moves(browser, camera)
+    line = browser.find_element("id", "drift")
+    assert (line.is_displayed(), line.text) == (False, "")
+    drift = Drift(1_800_000_000.0, 0.31, 0.9, 1e5)
+    camera.page.tick(Signal(drift=drift))
+    wait_for(lambda: line.is_displayed() and line.text == str(drift))
+    camera.page.tick(Signal(drift=replace(drift, since=None)))
+    wait_for(lambda: not line.is_displayed())
 
 
 def test_a_server_that_is_started_anew(browser: Any, camera: Camera) -> None:

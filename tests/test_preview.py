@@ -447,7 +447,7 @@ def test_the_label_that_stands_has_its_own_score(preview: Preview) -> None:
     result = Result("red", 0.53, (("red", 0.53), ("blue", 0.47)), {}, np.float32([0.47, 0.53]))
     cursor = ""
     for stable, score in (("blue", 0.47), ("red", 0.53), ("unknown", None)):
-        preview.write(replace(moment("red"), result=result, stable=stable))
+        preview.write(replace(moment("red"), result=result, stable=stable, score=score))
         state, _ = next_(preview.port, cursor)
         cursor = state["cursor"]
         assert (state["label"], state["score"]) == (stable, score)

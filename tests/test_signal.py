@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,14 @@ def test_the_watchdog(signals: list[Signal], first_frame: bool, feeds: int, read
     assert [place for place, text in enumerate(dog.said) if "READY=1" in text] == ([] if ready is None else [ready])
     dog.close()
     assert dog.said[-1] == "STOPPING=1"
+
+
+def test_the_status_is_of_the_label_that_stands() -> None:
+    dog = Told()
+    dog.write(replace(moment("red", 0.53), stable="blue", score=0.47))
+    dog.write(replace(moment("red", 0.53), stable="unknown", score=None))
+    dog.tick(Signal())
+    assert [re.findall("STATUS=(.*),", text) for text in dog.said] == [["blue 47%"], ["unknown"]]
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,17 +22,19 @@ import pytest
 from conftest import ROOT, run_module
 from device import edge, flat, free_port, process, wait_for
 
+from edge.drift import Drift
 from edge.errors import UserError
 from edge.files import whole
 from edge.model.classifier import Result
 from edge.sinks.base import Ended, Moment, Sink
 from edge.sinks.csv import CsvFile
 from edge.sinks.hooks import Command, WebHook
+from edge.sinks.mqtt import Mqtt
 from edge.sinks.parts import Keep, parse_keep
 from edge.sinks.queued import Queued
 from edge.sinks.video import Recorder
 from edge.smoothing import Event
-from edge.sources.base import Frame
+from edge.sources.base import Frame, Signal
 from edge.web.metrics import render
 
 
@@ -39,7 +42,8 @@ def moment(label: str = "red", score: float = 0.9, event: bool = True, image: np
     other = "blue" if label == "red" else "red"
     result = Result(label, score, ((label, score), (other, 1 - score)), {"total": 1.0}, np.array([score, 1 - score]))
     frame = Frame(flat(200, 20) if image is None else image, 7, "cam", 0.0)
-    return Moment(frame, result, label, Event("", label, score) if event else None, 10.0, 3, 1, time.time())
+    change = Event("", label, score) if event else None
+    return Moment(frame, result, label, change, 10.0, 3, 1, time.time(), score)
 
 
 class Slow(Sink):
@@ -570,6 +574,49 @@ def test_mqtt_with_a_real_broker(tiny_model: Path, tmp_path: Path) -> None:
             job.kill()
             wait_for(lambda: heard["yard/cam/availability"] == "offline", 20)
         listener.loop_stop()
+
+
+@pytest.mark.skipif(not Path(BROKER).exists(), reason="mosquitto is not installed")
+def test_a_drift_is_published_and_retained(tmp_path: Path) -> None:
+    """Who asks later hears it too; a state that is as before is not sent again."""
+    paho = pytest.importorskip("paho.mqtt.client")
+    port = free_port()
+    (tmp_path / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    heard: list[tuple[str, str]] = []
+
+    def listen() -> Any:
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client.on_message = lambda client, data, message: heard.append((message.topic, message.payload.decode()))
+        client.on_connect = lambda client, *_: client.subscribe([("cam/drift", 1), ("cam/camera", 1)])
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        return client
+
+    with process(BROKER, "-c", tmp_path / "mosquitto.conf", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        wait_for(lambda: not refused(port), 20)
+        first = listen()
+        sink = Mqtt(f"mqtt://127.0.0.1:{port}/cam", "model")
+        usual = Signal(drift=Drift(None, 0.874, 0.9, 1.0))
+        strange = Signal(drift=Drift(1_800_000_000.0, 0.31, 0.9, 1e5))
+        wait_for(lambda: ("cam/camera", "online") in heard, 20)
+        heard.clear()
+        for signal in (Signal(), usual, usual, strange, strange):
+            sink.tick(signal)
+        wait_for(lambda: len(heard) >= 2, 20)
+        late = listen()
+        wait_for(lambda: len(heard) >= 4, 20)  # with the state of the camera
+        sink.close()
+        for client in (first, late):
+            client.disconnect()
+            client.loop_stop()
+    moved = {"since": "2027-01-15T08:00:00.000+00:00", "likeness": 0.31, "usual": 0.9}
+    told = [json.loads(text) for topic, text in heard if topic == "cam/drift"]
+    assert told == [{"since": None, "likeness": 0.87, "usual": 0.9}, moved, moved]
+
+
+def refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_a_broker_that_never_was_does_not_delay_the_end(tiny_model: Path, tmp_path: Path) -> None:

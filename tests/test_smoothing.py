@@ -53,6 +53,14 @@ def test_events_come_when_the_stable_label_changes(frames: list[float], expected
     assert [event.previous for event in events] == ["", *expected[:-1]]
 
 
+def test_what_stands_has_its_own_score() -> None:
+    stable = Stable(("cat", "dog"), threshold=0.4, hysteresis=0.2)
+    assert stable.score(scores(0.9, 0.1)) is None  # nothing stands yet
+    for cat, dog, own in ((0.8, 0.2, 0.8), (0.47, 0.53, 0.47), (0.1, 0.9, 0.9), (0.15, 0.1, None)):
+        stable.update(scores(cat, dog))
+        assert stable.score(scores(cat, dog)) == (None if own is None else pytest.approx(own))
+
+
 def test_a_class_may_be_named_unknown() -> None:
     """It becomes stable by its lead as any other, and holds against frames without an answer."""
     stable = Stable(("cat", "unknown"), threshold=0.2, hysteresis=0.1)

@@ -22,6 +22,7 @@ class Moment:
         dropped: frames that the source has dropped so far.
         lost: moments that sinks have not taken so far.
         time: seconds since 1970.
+        score: of the label that stands, in this frame, which need not be the best one; None if that is "unknown".
     """
 
     frame: Frame
@@ -32,6 +33,7 @@ class Moment:
     dropped: int
     lost: int
     time: float
+    score: float | None = None
 
 
 class Ended(Exception):

@@ -30,7 +30,8 @@ class Watchdog(Sink):
         if moment.event:
             before = moment.event.previous or "nothing"
             print(f"{moment.event.label} {moment.event.score:.0%} (before: {before})", flush=True)
-        self._status = f"{moment.stable} {moment.result.score:.0%}, {moment.fps:.1f} frames/s"
+        score = "" if moment.score is None else f" {moment.score:.0%}"
+        self._status = f"{moment.stable}{score}, {moment.fps:.1f} frames/s"
         if not self._ready:
             self._feed()
 

@@ -285,10 +285,9 @@ class Preview(Sink):
         """The label that stands with its own score, which need not be the best one, and the bars."""
         scores = moment.result.scores
         order = np.argsort(-scores)[:_LABELS] if len(scores) > _LABELS else range(len(scores))
-        own = self.labels.index(moment.stable) if moment.stable in self.labels else None
         return {
             "label": moment.stable,
-            "score": None if own is None else round(float(scores[own]), 4),
+            "score": None if moment.score is None else round(moment.score, 4),
             "scores": [(self.labels[place], round(float(scores[place]), 4)) for place in order],
         }
 
