@@ -35,7 +35,7 @@ class Checkpoint:
     def load(self) -> tuple[Arrays, dict[str, Any]] | None:
         """What was saved, or None if there is no file, a damaged one, or that of another command."""
         try:
-            with np.load(self.path) as file:
+            with self.path.open("rb") as opened, np.load(opened) as file:  # NumPy leaves a damaged one open
                 head = json.loads(str(file["head"]))
                 if head["fingerprint"] != self.fingerprint:
                     return None
