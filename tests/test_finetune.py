@@ -44,15 +44,14 @@ def test_the_halves_together_are_the_model(which: str, taps: bool) -> None:
 
 
 def test_training_is_over_in_time() -> None:
-    """Of a million steps, as many as fit into two seconds, with some for tracing; and the rate has fallen by then."""
+    """Of a million steps, as many as fit into two seconds: it ends, where all would take a day."""
     model = classifier(taps=True)
     cut = halves(model, to_unfreeze(model, "block_13_expand"))
     unfreeze(model, "block_13_expand")
     maps = np.random.default_rng(0).normal(0, 1, (24, cut.front.output_shape[1])).astype(np.float16)
     train = FeatureSource(Features(maps, np.arange(24)[:, None]), np.arange(24) % 3)
-    started = time.perf_counter()
-    assert not train_tail(cut.tail, train, Recipe(epochs=10**6, batch=24, learning_rate=1e-3), started + 2)
-    assert time.perf_counter() - started < 60
+    recipe = Recipe(epochs=10**6, batch=24, learning_rate=1e-3)
+    assert not train_tail(cut.tail, train, recipe, time.perf_counter() + 2)
 
 
 def test_exactly_the_opened_layers_learn_and_no_statistics() -> None:

@@ -75,7 +75,7 @@ def small(colours: Path, out: Path, minutes: float) -> tuple[str, dict[str, Any]
 
 def test_a_search_keeps_the_best_and_says_what_it_tried(colours: Path, tmp_path: Path) -> None:
     out, metrics = small(colours, tmp_path / "run", 5)
-    rows = list(csv.DictReader((tmp_path / "run" / train.search.TABLE).open()))
+    rows = list(csv.DictReader((tmp_path / "run" / train.search.TABLE).read_text().splitlines()))
     assert [row["model"] for row in rows] == [row["model"] for row in metrics["search"]]
     assert rows[0]["model"] == "mobilenet-v2 at 64 px"
     assert [row["kept"] for row in rows].count("True") == 1

@@ -172,7 +172,8 @@ def test_the_status_is_of_the_label_that_stands() -> None:
     dog.write(replace(moment("red", 0.53), stable="blue", score=0.47))
     dog.write(replace(moment("red", 0.53), stable="unknown", score=None))
     dog.tick(Signal())
-    assert [re.findall("STATUS=(.*),", text) for text in dog.said] == [["blue 47%"], ["unknown"]]
+    dog.close()
+    assert [re.findall("STATUS=(.*),", text) for text in dog.said] == [["blue 47%"], ["unknown"], []]
 
 
 @pytest.mark.parametrize("abstract", [False, True])

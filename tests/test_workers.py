@@ -65,8 +65,8 @@ def test_two_workers_train_the_model_of_one(colours: Path, tmp_path: Path) -> No
         same = np.array_equal if expected.name in untrained else lambda a, b: np.allclose(a, b, atol=TOLERANCE)
         assert same(expected.numpy(), found.numpy()), expected.name
     one_epochs, two_epochs = (
-        [{name: float(value) for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-        for file in ((tmp_path / name / "history.csv").open() for name in ("one", "two"))
+        [{name: float(value) for name, value in row.items() if name != "seconds"} for row in csv.DictReader(text)]
+        for text in ((tmp_path / name / "history.csv").read_text().splitlines() for name in ("one", "two"))
     )
     assert one_epochs[-1]["loss"] < one_epochs[0]["loss"] / 2  # there was something to differ in
     for expected, found in zip(one_epochs, two_epochs, strict=True):

@@ -138,6 +138,10 @@ def held_out(keys: Sequence[str], labels: Sequence[int], share: float, seed: int
         while len(mine) > 1 and left < 2:  # two pictures to learn from, where there are so many
             left += of_label[label][mine[-1]]
             out.discard(mine.pop())
+        smaller = [key for key in order if left + of_label[label][mine[0]] - of_label[label][key] >= 2] if mine else []
+        if left < 2 and smaller:  # what is held out is all but one picture
+            out.discard(mine[0])
+            out.add(smaller[0])
     return [key in out for key in keys]
 
 
