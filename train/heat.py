@@ -1,7 +1,9 @@
 """Which places of a picture spoke for a wrong label, and which for the right one: the pictures under mistakes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from edge.errors import UserError
 from edge.model.classifier import Classifier
@@ -33,11 +35,7 @@ def heat_of_model(
     maps = keras.Model(model.input, [pool.input for pool in pools])
     linear = [Depth(head.name, *head.get_weights()) for head in heads]
     found = {}
-    for path, said, right in mistakes:
-        try:
-            frame = read_picture(path)
-        except UserError:
-            continue
+    for path, frame, said, right in _read(mistakes):
         made = maps(prepare(frame, spec, FLOAT32), training=False)
         made = [each.numpy() for each in (made if isinstance(made, list) else [made])]
         found[path] = inline(overlay(frame, heat_of(made, linear, said, right, spec), spec), side)
@@ -52,11 +50,15 @@ def heat_of_file(
     if file.spec is None or file.spec.head or not explains(file.graph, len(file.spec.labels)):
         return found
     with Classifier(file, runtime=runtime, why=True) as classifier:
-        for path, said, right in mistakes:
-            try:
-                frame = read_picture(path)
-            except UserError:
-                continue
+        for path, frame, said, right in _read(mistakes):
             classifier.classify(frame)
             found[path] = inline(overlay(frame, classifier.heat(said, right), classifier.spec), side)
     return found
+
+
+def _read(mistakes: Iterable[Mistake]) -> Iterator[tuple[Path, np.ndarray, int, int]]:
+    for path, said, right in mistakes:
+        try:
+            yield path, read_picture(path), said, right
+        except UserError:  # gone since
+            continue
