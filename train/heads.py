@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from edge.errors import UserError
@@ -241,13 +241,15 @@ class Space:
         self.scale = np.maximum(scale, 1e-3 * scale.mean() + 1e-12).astype(np.float32)
         rows -= self.centre
         rows /= self.scale
-        self.turn = None
+        self.turn: np.ndarray | None = None
         if len(rows) < rows.shape[1]:
-            values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
-            kept = values > 1e-9 * max(values[-1], 1e-12)
-            lengths = np.sqrt(values[kept])
-            self.turn = (rows.T @ (vectors[:, kept] / lengths)).astype(np.float32)
-            rows = (vectors[:, kept] * lengths).astype(np.float32)
+            exact = rows.astype(np.float64)
+            products = exact @ exact.T
+            # Rows that are alike leave directions without length: a trifle keeps them from being divided by nothing.
+            products[np.diag_indices_from(products)] += 1e-6 * products.trace() / len(rows) + 1e-12
+            lower = cholesky(products, lower=True, overwrite_a=True)
+            self.turn = solve_triangular(lower, exact, lower=True, overwrite_b=True).T.astype(np.float32)
+            rows = rows @ self.turn
         self.rows = rows
         self.all = self._sums(np.ones(len(rows), bool))
 

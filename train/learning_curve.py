@@ -14,7 +14,7 @@ _Z = 1.959964
 
 
 def out_of_fold(
-    features: np.ndarray, labels: np.ndarray, count: int, fold: np.ndarray, share: float = 1.0, balance: bool = False
+    features: np.ndarray, labels: np.ndarray, count: int, fold: np.ndarray, balance: bool = False
 ) -> np.ndarray:
     """Logits (pictures, labels) of the quick head, each by one that was fitted to other folds.
 
@@ -22,10 +22,14 @@ def out_of_fold(
         features: float32 (pictures, features).
         labels: int (pictures,), 0 to `count` - 1.
         fold: int (pictures,), of `train.heads.folds`.
-        share: of the other folds that is fitted to: the first ones, or the last ones if it is negative.
     """
-    space = Space(features, labels, count, (), balance)
-    answers = np.empty((len(labels), count), np.float32)
+    return _of_share(Space(features, labels, count, (), balance), labels, fold, 1.0)
+
+
+def _of_share(space: Space, labels: np.ndarray, fold: np.ndarray, share: float) -> np.ndarray:
+    """`out_of_fold`, of heads that are fitted to a share of the other folds: the first ones, or the last ones if it is
+    negative."""
+    answers = np.empty((len(labels), space.count), np.float32)
     for part in np.unique(fold % _PARTS):
         own = fold % _PARTS == part
         others = np.unique(fold[~own])
@@ -88,8 +92,8 @@ def learn(features: np.ndarray, labels: np.ndarray, names: tuple[str, ...], fold
     shares = [share for share in SHARES if _size(share, labels) >= 2 * len(names)]
     if len(shares) < 2:
         return LearningCurve([], [])
-    answers = [out_of_fold(features, labels, len(names), fold, share).argmax(axis=1) for share in shares]
-    other = out_of_fold(features, labels, len(names), fold, -shares[-2]).argmax(axis=1)
+    space = Space(features, labels, len(names), (), False)
+    *answers, other = (_of_share(space, labels, fold, each).argmax(axis=1) for each in (*shares, -shares[-2]))
     better = (answers[-1] == labels) - ((answers[-2] == labels) / 2 + (other == labels) / 2)
     error = _Z * better.std(ddof=1) / np.sqrt(len(labels))
     found = [figures(each, labels, names) for each in answers]
