@@ -106,6 +106,15 @@ def test_shrinking_agrees_with_pillow(shape: tuple) -> None:
     assert np.abs(resize(frame, (224, 224), "stretch").astype(int) - other).mean() < 4
 
 
+@pytest.mark.parametrize("shape", [(128, 192), (129, 193), (131, 200), (255, 259)])
+def test_halves_are_means_of_two_by_two(shape: tuple) -> None:
+    """A last row or column that has no other half is left out."""
+    frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    height, width = shape[0] // 2, shape[1] // 2
+    means = frame[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3).mean(axis=(1, 3))
+    assert np.abs(resize(frame, (height, width), "stretch") - means).max() <= 0.5
+
+
 @given(height=st.integers(1, 400), width=st.integers(1, 400), mode=st.sampled_from(["stretch", "crop", "pad"]))
 @settings(max_examples=100, deadline=None)
 def test_any_frame_gives_the_tensor_of_the_contract(height: int, width: int, mode: str) -> None:

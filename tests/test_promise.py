@@ -81,6 +81,25 @@ def test_equal_scores_stand_or_fall_together() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pictures", "wrong", "asked"), [(400, 60, 0.05), (1000, 300, 0.1), (97, 20, 0.2), (64, 1, 0.1)]
+)
+def test_as_many_as_can_be_are_answered(pictures: int, wrong: int, asked: float) -> None:
+    """Against all thresholds, tried one by one. Few pictures keep it almost all, or not at all (64 of them)."""
+    best = np.linspace(0.99, 0.51, pictures).round(6)  # as many digits as a threshold has
+    truth = np.zeros(pictures, int)
+    truth[-wrong:] = 1
+
+    def most(tries: int) -> int:
+        errors = [max(0, count - pictures + wrong) for count in range(pictures + 1)]
+        return max(count for count in range(1, pictures + 1) if at_most(errors[count], count, tries) <= asked)
+
+    found = promise(np.column_stack([best, 1 - best]), truth, asked)
+    # Each step of a search by halves is paid for: at most so many, and at least one.
+    assert most(int(np.ceil(np.log2(pictures)))) <= found.answered <= most(1)
+    assert f"to {100 * found.answered / pictures:.0f} % of such pictures" in str(found)
+
+
+@pytest.mark.parametrize(
     ("pictures", "wrong", "told"),
     [
         (40, 0, "more pictures like these"),  # right at all times, and too few to say so
@@ -93,6 +112,7 @@ def test_what_cannot_be_promised_is_said(pictures: int, wrong: int, told: str) -
     truth[:wrong] = 1
     found = promise(np.column_stack([best, 1 - best]), truth, 0.02)
     assert found.threshold is None
+    assert (found.answered, found.wrong, found.pictures) == (0, 0, pictures)
     assert told in str(found)
     assert "no promise" in str(found)
 

@@ -30,6 +30,7 @@ from edge.sinks.base import Ended, Moment, Sink
 from edge.sinks.mqtt import Mqtt
 from edge.sinks.queued import Queued
 from edge.sinks.watchdog import Watchdog, watchdogs
+from edge.smoothing import Event
 from edge.sources import live
 from edge.sources.base import Away, Frame, Mode, Signal, Source
 from edge.sources.network import Stream
@@ -174,6 +175,14 @@ def test_the_status_is_of_the_label_that_stands() -> None:
     dog.tick(Signal())
     dog.close()
     assert [re.findall("STATUS=(.*),", text) for text in dog.said] == [["blue 47%"], ["unknown"], []]
+
+
+def test_the_journal_has_a_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> None:
+    dog = Told()
+    for event in (Event("", "red", 0.53), None, Event("red", "unknown", 0.4)):
+        dog.write(replace(moment(), event=event))
+    dog.close()
+    assert capsys.readouterr().out.splitlines() == ["red 53% (before: nothing)", "unknown 40% (before: red)"]
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -61,6 +61,31 @@ def test_what_stands_has_its_own_score() -> None:
         assert stable.score(scores(cat, dog)) == (None if own is None else pytest.approx(own))
 
 
+@pytest.mark.parametrize(
+    ("unlike", "gives_up"),
+    [
+        ("0010", False),  # one in three is expected
+        ("00101", True),  # two of the last three
+        ("00110", True),  # at the second in a row
+        ("001001", False),  # never two among three
+        ("1", True),  # of one frame, one
+        ("01", False),  # half is not most
+    ],
+)
+def test_most_of_three_frames_unlike_give_a_label_up(unlike: str, gives_up: bool) -> None:
+    stable = Stable(("cat", "dog"), threshold=0.6, hysteresis=0.1)
+    events = [stable.update(scores(0.9, 0.1), each == "1") for each in unlike]
+    assert gives_up == any(event and event.label == "unknown" for event in events)
+
+
+@pytest.mark.parametrize("again", ["0", "00", "000"])
+def test_a_label_comes_back_when_most_are_alike_again(again: str) -> None:
+    stable = Stable(("cat", "dog"), threshold=0.6, hysteresis=0.1)
+    for each in "11" + again:
+        stable.update(scores(0.9, 0.1), each == "1")
+    assert stable.label == ("unknown" if again == "0" else "cat")  # of three, two are unlike still
+
+
 def test_a_class_may_be_named_unknown() -> None:
     """It becomes stable by its lead as any other, and holds against frames without an answer."""
     stable = Stable(("cat", "unknown"), threshold=0.2, hysteresis=0.1)

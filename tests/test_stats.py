@@ -163,7 +163,9 @@ def test_the_pictures_that_are_needed_decide_four_times_in_five(lost: int, won: 
 @pytest.mark.parametrize(("lost", "won", "pictures"), [(9, 5, 411), (5, 0, 500), (1000, 900, 10_000)])
 def test_a_drop_at_the_tolerance_is_told_as_that(lost: int, won: int, pictures: int) -> None:
     (found,) = judge([row(lost, won, pictures)], 1.0)
-    assert re.fullmatch(r"undecided: the measured drop of [\d.]+ points lies so near .* --tolerance [\d.]+", found)
+    said = re.fullmatch(r"undecided: the measured drop of ([\d.]+) points lies so near .* --tolerance [\d.]+", found)
+    assert said
+    assert float(said[1]) == pytest.approx(100 * (lost - won) / pictures, abs=0.005)
     higher = float(found.split()[-1])
     assert judge([row(lost, won, pictures)], higher) == ["pass"]
 
@@ -191,6 +193,20 @@ def test_figures_against_scikit_learn() -> None:
     assert list(found["recall"].values()) == pytest.approx(recall_score(truth, predicted, average=None))
     assert found["confusion"] == confusion_matrix(truth, predicted).tolist()
     assert found["drop_points"] == pytest.approx(100 * (found["lost"] - found["won"]) / 300, abs=1e-4)
+
+
+@given(st.data(), st.integers(2, 4), st.integers(1, 40))
+def test_what_was_lost_and_won_is_counted_one_by_one(data: st.DataObject, labels: int, pictures: int) -> None:
+    before, after, truth = (
+        data.draw(st.lists(st.integers(0, labels - 1), min_size=pictures, max_size=pictures)) for _ in range(3)
+    )
+    pairs = list(zip(before, after, truth, strict=True))
+    found = compare(np.eye(labels)[before], np.eye(labels)[after], np.array(truth), tuple("abcd"[:labels]))
+    assert found["lost"] == sum(one == right != other for one, other, right in pairs)
+    assert found["won"] == sum(other == right != one for one, other, right in pairs)
+    assert found["agreement"] == pytest.approx(sum(one == other for one, other, _ in pairs) / pictures)
+    changed = [2 / labels if one != other else 0 for one, other, _ in pairs]
+    assert found["score_change"]["mean"] == pytest.approx(sum(changed) / pictures)
 
 
 def test_calibration_error_by_hand() -> None:

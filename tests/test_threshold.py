@@ -5,8 +5,10 @@ import pytest
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from edge.model.likeness import PART, REFUSED
 from train.keras import keras, layers
 from train.model import fold_in
+from train.promise import promise
 from train.threshold import Calibration, crossed_accuracy, threshold_at
 from train.threshold import calibrate as calibrate_both
 
@@ -52,6 +54,35 @@ def test_the_threshold_refuses_the_share_that_is_stated(refused: float, expected
     threshold = threshold_at(right, refused)
     assert (right < threshold).sum() == pytest.approx(expected, abs=2)  # the threshold has three digits
     assert (right < threshold).sum() <= expected
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (0.5, -1.25, 0.75)])
+def test_what_was_calibrated_can_be_undone(shift: tuple) -> None:
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 50)
+    calibration = Calibration(shift, 2.5, 0.5, None, None, 0, 0)
+    by_hand = softmax((np.log(scores) + shift) / 2.5, axis=1)
+    assert calibration.apply(scores) == pytest.approx(by_hand)
+    assert calibration.undo(by_hand) == pytest.approx(scores)
+
+
+def test_a_promise_sets_the_threshold_and_pays_for_pictures_like_none() -> None:
+    """Right answers that are refused for being unlike leave a greater share of wrong ones among the others."""
+    dice = np.random.default_rng(0)
+    best = dice.uniform(0.5, 1, 4000)
+    truth = np.where(dice.random(4000) < best, 0, 1)
+    scores = np.column_stack([best, 1 - best])
+    plain, kept = (calibrate_both((scores, truth), promised=asked) for asked in (0.0, 0.2))
+    assert plain.promise is None
+    assert kept.promise is not None
+    assert kept.promise.asked == 0.2
+    assert kept.threshold == kept.promise.threshold > plain.threshold
+    assert promise(kept.apply(scores), truth, 0.2 * (1 - PART * REFUSED)).threshold == pytest.approx(
+        kept.threshold, abs=1e-4
+    )
+    assert 0.19 < kept.promise.bound < 0.2
+    assert (
+        calibrate_both((scores[:20], truth[:20]), promised=0.001).threshold < 1
+    )  # one that cannot be kept changes nothing
 
 
 @pytest.mark.parametrize("certainty", [0.2, 1.0, 5.0])

@@ -2,7 +2,8 @@
 
 Selective classification with a guaranteed risk (Geifman & El-Yaniv, "Selective classification for deep neural
 networks", 2017): a binary search for the lowest score from which on a Clopper-Pearson bound holds the share of wrong
-answers. Each of its steps is a try that is paid for: its bound has that part of the 5 % which is its own.
+answers. Each of its steps is a try that is paid for: its bound has that part of the 5 % which is its own. It begins at
+as many answers as could keep the promise if all were right, which no picture has a say in.
 """
 
 import math
@@ -59,23 +60,24 @@ def promise(scores: np.ndarray, truth: np.ndarray, asked: float) -> Promise:
     best, right = scores.max(axis=1), scores.argmax(axis=1) == truth
     order = np.argsort(-best, kind="stable")
     best, wrong = best[order], np.concatenate([[0], np.cumsum(~right[order])])
-    found, tries = None, []
-    low, high = 1, len(best)  # answers: the most that keep the promise are looked for
-    for _ in range(_steps(len(best))):
-        count = -(-(low + high) // 2)
+    found = None
+    low, high, tries = _range(len(best), asked)
+    for _ in range(tries):
+        count = (low + high) // 2
         # Rounded up: a device finds other last digits, and nothing may slip in by those.
         threshold = math.ceil(best[count - 1] * 10**_DIGITS) / 10**_DIGITS
         answered = int((best >= threshold).sum())
         errors = int(wrong[answered])
-        tries.append((answered, errors))
-        bound = at_most(errors, answered, _steps(len(best)))
+        bound = at_most(errors, answered, tries)
         if bound <= asked:
-            low = count
+            low = count + 1
             if found is None or answered > found.answered:
                 found = Promise(asked, threshold, answered, errors, len(best), bound, None)
         else:
-            high = count
-    return found or Promise(asked, None, 0, 0, len(best), 1.0, _more(tries, len(best), asked))
+            high = count - 1
+        if low > high:
+            break
+    return found or Promise(asked, None, 0, 0, len(best), 1.0, _more(wrong, asked))
 
 
 def at_most(wrong: int, of: int, tries: int = 1) -> float:
@@ -86,14 +88,35 @@ def at_most(wrong: int, of: int, tries: int = 1) -> float:
     return float(beta.ppf(1 - (1 - CONFIDENCE) / tries, wrong + 1, of - wrong)) if wrong < of else 1.0
 
 
-def _steps(pictures: int) -> int:
-    return max(1, math.ceil(math.log2(max(2, pictures))))
+def _range(pictures: int, asked: float) -> tuple[int, int, int]:
+    """Between how many answers those are looked for that keep a promise, and in how many tries.
+
+    The least is that which keeps it without a mistake: to try fewer would be to pay for nothing. A range without a
+    number in it has no try.
+    """
+    least, tries = 1, _steps(pictures)
+    while tries and (needed := math.ceil(math.log((1 - CONFIDENCE) / tries) / math.log1p(-asked))) > least:
+        least, tries = needed, _steps(pictures - needed + 1)
+    return least, pictures, tries
 
 
-def _more(tries: list[tuple[int, int]], pictures: int, asked: float) -> int | None:
-    """How many more pictures it takes, if those are as these: a search for the least multiple."""
+def _steps(range_: int) -> int:
+    """How often a range of so many numbers can be halved."""
+    return max(0, range_).bit_length()
+
+
+def _more(wrong: np.ndarray, asked: float) -> int | None:
+    """How many more pictures it takes, if those are as these: a search for the least multiple.
+
+    Args:
+        wrong: of as many answers as the place says, int (pictures + 1,).
+    """
+    pictures = len(wrong) - 1
+    shares = np.unique(np.linspace(1, pictures, min(pictures, 100)).astype(int)).tolist()
     for times in np.geomspace(1, _MOST, 200):
-        steps = _steps(math.ceil(pictures * times))
-        if any(at_most(math.ceil(wrong * times), int(answered * times), steps) <= asked for answered, wrong in tries):
+        _, most, tries = _range(math.ceil(pictures * times), asked)
+        if tries and any(
+            at_most(math.ceil(wrong[count] * times), min(most, int(count * times)), tries) <= asked for count in shares
+        ):
             return math.ceil(pictures * (times - 1))
     return None
