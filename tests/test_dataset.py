@@ -292,6 +292,8 @@ def test_what_lies_in_folders_tells_classes(folders: str, labels: str, tmp_path:
     [
         ("A/cat A/dog B/cat B/dog", "same folders.*name the splits train/"),  # names that nobody knows
         ("fold1/0 fold1/1 fold2/0 fold2/1", "same folders"),
+        ("raw/cat raw/dog new/train/cat new/train/dog new/test/cat new/test/dog", "new: .*splits, .*give .*new alone"),
+        ("cat/train cat/val dog/train dog/val bird/train", "cat: .*splits, .*make them the outer folders"),
         ("train validation", "expected train/ and validation/ to hold a folder for each class"),  # no classes
         ("train/cat train/dog validation", "validation: expected a folder for each class, found 4 pictures"),
         ("cat dog test/cat test/dog", "found only one of them, test/"),

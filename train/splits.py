@@ -204,6 +204,12 @@ def _classes(node: _Node, layout: Layout, inner: bool) -> dict[str, list[Path]]:
     if node.pictures:
         layout.left_out.append(f"{node.path.name}/: {node.pictures} pictures beside the folders of the classes")
     inside = [child for _, child in sorted(node.inside.items())]
+    for child in node.full:
+        roles = _roles({sub: _role(sub.path.name) for sub in child.full})
+        if TRAIN in roles.values() and len(set(roles.values())) > 1:
+            names = " and ".join(f"{sub.path.name}/" for sub in roles)
+            remedy = f"give {child.path} alone" if any(sub.deep for sub in roles) else "make them the outer folders"
+            raise UserError(f"{child.path}: expected the pictures of one class, found splits, {names}: {remedy}")
     below = [frozenset(sub.path.name for sub in child.full) for child in node.full]
     same = len(below) > 1 and len(below[0]) > 1 and len(set(below)) == 1 and all(child.deep for child in node.full)
     if same and not (_numbered(below[0]) and (inner or not _numbered([child.path.name for child in node.full]))):
