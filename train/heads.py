@@ -19,7 +19,6 @@ from edge.errors import UserError
 from edge.model.head import NEVER, Head
 from train.dataset import Picture
 
-FITS = "auto", "lda", "logistic", "adam"
 FOLDS = 20  # that the figures come from: with five, each head has a fifth fewer pictures, and is up to two points worse
 _COARSE = 5  # folds that candidates are compared in, each of several of those
 _WORK = 1.5e12  # multiplications that the logistic candidates may take in all: ten to thirty seconds
