@@ -53,6 +53,13 @@ def test_events_come_when_the_stable_label_changes(frames: list[float], expected
     assert [event.previous for event in events] == ["", *expected[:-1]]
 
 
+def test_a_score_that_just_reaches_counts() -> None:
+    stable = Stable(("cat", "dog"), threshold=0.75, hysteresis=0.25)
+    for cat, label in ((0.75, "cat"), (0.5, "cat"), (0.4375, "unknown"), (0.6875, "unknown")):
+        stable.update(scores(cat, 0.1))
+        assert stable.label == label
+
+
 def test_what_stands_has_its_own_score() -> None:
     stable = Stable(("cat", "dog"), threshold=0.4, hysteresis=0.2)
     assert stable.score(scores(0.9, 0.1)) is None  # nothing stands yet

@@ -10,7 +10,17 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 from convert.paired import interval, p_below, ruled_out, simulated
-from convert.stats import ALPHA, calibration_error, compare, holm, judge, labels_lost, mcnemar, pictures_needed
+from convert.stats import (
+    ALPHA,
+    calibration_error,
+    compare,
+    holm,
+    judge,
+    labels_lost,
+    mcnemar,
+    pictures_needed,
+    simulations,
+)
 
 COUNT = st.integers(0, 400)
 
@@ -193,6 +203,8 @@ def test_figures_against_scikit_learn() -> None:
     assert list(found["recall"].values()) == pytest.approx(recall_score(truth, predicted, average=None))
     assert found["confusion"] == confusion_matrix(truth, predicted).tolist()
     assert found["drop_points"] == pytest.approx(100 * (found["lost"] - found["won"]) / 300, abs=1e-4)
+    ends = interval(found["lost"], found["won"], 300, ALPHA)
+    assert found["drop_interval_points"] == pytest.approx([100 * end for end in ends], abs=1e-3)
 
 
 @given(st.data(), st.integers(2, 4), st.integers(1, 40))
@@ -213,3 +225,14 @@ def test_calibration_error_by_hand() -> None:
     scores = np.array([[0.95, 0.05], [0.97, 0.03], [0.6, 0.4], [0.4, 0.6]])
     truth = np.array([0, 1, 0, 1])  # above 14/15 half are right of 0.96; at 0.6 (bin 9) both are right
     assert calibration_error(scores, truth) == pytest.approx(0.5 * 0.46 + 0.5 * 0.4)
+    edges = np.array([[0.61, 0.39], [0.66, 0.34], [0.39, 0.61]])  # of fifteen bins one, of fourteen or sixteen two
+    assert calibration_error(edges, np.array([0, 1, 1])) == pytest.approx(abs((0.61 + 0.66 + 0.61) / 3 - 2 / 3))
+
+
+def test_the_fine_print_of_the_report_holds_what_it_says() -> None:
+    found = simulations(400, 1.0)
+    assert [count for count, _ in found["rows"]] == [60, 300, 400, 1000, 5000]
+    assert found["draws"] >= 10_000
+    for count, shares in found["rows"]:
+        for won, share in zip(found["won"], shares, strict=True):
+            assert share == simulated(count, 0.01, won, ALPHA, draws=found["draws"]) <= ALPHA + 0.006
