@@ -96,6 +96,23 @@ def test_a_sink_that_fails_is_told_once_and_counted(capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == "broken: no space left\n"
 
 
+def test_a_sink_that_fails_again_is_told_again(capfd: pytest.CaptureFixture[str]) -> None:
+    class Faulty(Sink):
+        def write(self, moment: Moment) -> None:
+            if moment.result.label == "blue":
+                raise TimeoutError  # says nothing itself
+
+        def close(self) -> None:
+            raise OSError("no space left")
+
+    queued = Queued("faulty", Faulty(), wait=True)
+    for label in ("blue", "blue", "red", "blue"):
+        queued.write(moment(label))
+    queued.close()
+    assert queued.lost == 3
+    assert capfd.readouterr().err == "faulty: TimeoutError\nfaulty: TimeoutError\nfaulty: no space left\n"
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_pictures_wait_only_for_a_sink_that_looks_at_them(wanted: bool) -> None:
     class Kept(Sink):
