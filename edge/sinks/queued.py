@@ -74,12 +74,12 @@ class Queued(Sink):
             except Exception as error:  # whatever a sink does wrong, the frames go on
                 self.lost += counts
                 if not self._failing:
-                    print(f"{self.name}: {error or type(error).__name__}", file=sys.stderr, flush=True)
+                    print(f"{self.name}: {str(error) or type(error).__name__}", file=sys.stderr, flush=True)
                 self._failing = True
         try:
             self._sink.close()
         except Exception as error:
-            print(f"{self.name}: {error or type(error).__name__}", file=sys.stderr, flush=True)
+            print(f"{self.name}: {str(error) or type(error).__name__}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Let the sink take what waits, for a limited time, and close it."""
