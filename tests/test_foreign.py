@@ -154,6 +154,7 @@ def test_every_end_gives_the_right_scores(end: tuple[str, Any], tmp_path: Path) 
         (lambda x: tf.sigmoid(linear(x)), 3, "3 sigmoids"),
         (lambda x: tf.reshape(tf.sigmoid(linear(x)[:, :2]), (1, 1, 2)), 2, "2 sigmoids"),
         (lambda x: (tf.sigmoid(linear(x)) + tf.sigmoid(2 * linear(x))) / 2, 3, "do not sum to 1"),
+        (lambda x: 100 * tf.nn.softmax(linear(x)), 3, "sum to 100 for every picture"),  # percentages
         (lambda x: tf.argmax(linear(x), axis=1), 2, "without the argmax"),
         (lambda x: [tf.nn.softmax(linear(x)), x], 3, "one input, a picture, and one output"),
         (lambda x: [tf.reshape(x, (1, 1, 3)), tf.reshape(tf.tile(x, (1, 4)), (1, 3, 4))], 3, "a detector"),

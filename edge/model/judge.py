@@ -47,6 +47,11 @@ def judge(outputs: np.ndarray, operation: str = "", step: float = 0.0) -> str:
     positive = low >= -max(step, 1e-4)
     if operation != "sigmoid" and positive and (np.abs(sums - 1) <= near).all():
         return PROBABILITIES
+    if operation != "linear" and positive and sums.mean() > 1 and np.ptp(sums) <= near * sums.mean():
+        raise ValueError(
+            f"its outputs sum to {sums.mean():.3g} for every picture, as probabilities times a factor do: "
+            "end the model with the softmax itself"
+        )
     if operation == "sigmoid" or (operation != "linear" and positive and high <= 1 + _NEAR):
         kind = f"{units} sigmoids" if operation == "sigmoid" else f"{units} outputs of 0 to 1 that do not sum to 1"
         raise ValueError(
