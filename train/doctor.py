@@ -24,7 +24,7 @@ from train.looks import Look
 
 LOOK, ASIDE, MOVE, KEEP = "look", "set aside", "move to ", "keep"
 _WIDE = 8192  # features from here on are projected first
-_BLOCK = 1 << 22  # cosines that are in memory at a time
+_BLOCK = 1 << 22  # cosines, or shares, that are in memory at a time
 _ODD = 3.5  # modified z-score of what stands out (Iglewicz & Hoaglin, "How to detect and handle outliers", 1993)
 _DARK, _WHITE = 60.0, 0.3  # mean grey, share of white pixels: what stands out and is beyond this
 _LONG = 2.0  # times longer than the input of the model
@@ -336,14 +336,16 @@ def _leave_one_out(keys: Sequence[object], labels: np.ndarray, count: int) -> np
     """The label that each picture's key is most typical of, by the other pictures; -1 for a key without others."""
     index: dict[object, int] = {}
     numbers = np.array([index.setdefault(key, len(index)) for key in keys])
-    table = np.zeros((len(index), count))
+    table = np.zeros((len(index), count), np.float32)
     np.add.at(table, (numbers, labels), 1)
-    others, places = table[numbers], np.arange(len(labels))
-    others[places, labels] -= 1
-    totals = np.tile(table.sum(axis=0), (len(labels), 1))
-    totals[places, labels] -= 1
-    share = others / np.maximum(totals, 1)
-    return np.where(share.max(axis=1) > 0, share.argmax(axis=1), -1)
+    totals, found = table.sum(axis=0), np.empty(len(labels), np.int64)
+    rows = max(1, _BLOCK // count)
+    for start in range(0, len(labels), rows):
+        part = slice(start, start + rows)
+        own = np.eye(count, dtype=np.float32)[labels[part]]
+        share = (table[numbers[part]] - own) / np.maximum(totals - own, 1)
+        found[part] = np.where(share.max(axis=1) > 0, share.argmax(axis=1), -1)
+    return found
 
 
 def _uneven(case: Case) -> list[Finding]:

@@ -24,6 +24,7 @@ _COARSE = 5  # folds that candidates are compared in, each of several of those
 _WORK = 1.5e12  # multiplications that the logistic candidates may take in all: ten to thirty seconds
 _ITERATIONS = 60
 TEMPERATURES = np.geomspace(0.1, 100, 32)  # tried on every candidate
+_ROWS = 1024  # pictures whose losses are counted at a time: all at once take gigabytes where there are many labels
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def solve(
         mean = weights[among] @ tables[chosen][among]
         return chosen, float(TEMPERATURES[mean.argmin()])
 
-    held_out = np.empty((len(labels), count))
+    held_out = np.empty((len(labels), count), np.float32)
     for number in np.unique(fold):
         own = fold == number
         chosen, temperature = best(~own)
@@ -195,13 +196,15 @@ def log_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     doubt = 1 / (len(labels) + 2)
     others = max(1, logits.shape[1] - 1)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    own, total = shifted[np.arange(len(labels)), labels], shifted.sum(axis=1)
     table = np.empty((len(labels), len(TEMPERATURES)))
-    for column, temperature in enumerate(TEMPERATURES):
-        norm = np.log(np.exp(shifted / np.float32(temperature)).sum(axis=1))
-        rest = (total - own) / temperature / others - norm
-        table[:, column] = -(1 - doubt) * (own / temperature - norm) - doubt * rest
+    for start in range(0, len(labels), _ROWS):
+        part = slice(start, start + _ROWS)
+        shifted = logits[part] - logits[part].max(axis=1, keepdims=True)
+        own, total = shifted[np.arange(len(shifted)), labels[part]], shifted.sum(axis=1)
+        for column, temperature in enumerate(TEMPERATURES):
+            norm = np.log(np.exp(shifted / np.float32(temperature)).sum(axis=1))
+            rest = (total - own) / temperature / others - norm
+            table[part, column] = -(1 - doubt) * (own / temperature - norm) - doubt * rest
     return table
 
 
