@@ -71,6 +71,7 @@ def write_html_report(
         pictures, scores: those, and the answers to them (pictures, labels).
     """
     with waiting("report"):
+        learned = _learn(ready, data)
         case = case_of(ready, data)
         findings = diagnose(case)
         write_table(folder / TABLE, data.root, findings)
@@ -80,7 +81,6 @@ def write_html_report(
         values["names"] |= wrong
         values["thumbnails"] |= thumbnails(wrong.keys() - values["thumbnails"].keys(), PAGE_SIDE)
         pairs = [(path, *each["places"]) for each in errs for path, _ in each["pictures"]]
-        learned = _learn(ready, data)
         template = Path(__file__).parent / "page" / "train.html.jinja"
         write_page(
             folder / REPORT,

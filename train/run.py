@@ -170,7 +170,7 @@ def measure(options: Options, ready: Prepared, data: Dataset, fitted: Fitted) ->
         crossed = _held_out(fitted.solution, said[1], truths, len(data.labels))
         refused = (1 - PART) * options.refuse  # the likeness takes the rest
         calibration = calibrate(crossed, refused=refused, promised=options.promise)
-        crossed = calibration.apply(crossed[0]), crossed[1]
+        crossed = calibration.apply(crossed[0]).astype(np.float32), crossed[1]
     else:
         calibration = calibrate((said[1], truths[1]), (said[0], truths[0]), options.balance, options.refuse)
     fold_in(model, calibration)

@@ -78,9 +78,11 @@ def calibrate(
     """
     scores, truth = held_out
     shift = np.zeros(scores.shape[1]) if train is None else _shift(held_out, train, balance)
-    logits = _logits(scores) + shift
+    logits = _logits(scores)
+    logits += shift
     temperature = _temperature(logits, truth)
-    calibrated = softmax(logits / temperature)
+    logits /= temperature
+    calibrated = softmax(logits)
     best = calibrated.max(axis=1)
     right = calibrated.argmax(axis=1) == truth
     threshold = threshold_at(best[right], refused)
@@ -133,7 +135,8 @@ def _temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     def loss(power: float) -> float:
         values = logits / np.exp(power)
         values -= values.max(axis=1, keepdims=True)
-        return float((np.log(np.exp(values).sum(axis=1)) - (target * values).sum(axis=1)).mean())
+        wanted = np.einsum("pl,pl->p", target, values)
+        return float((np.log(np.exp(values, out=values).sum(axis=1)) - wanted).mean())
 
     low, high = np.log(_TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4}).x))

@@ -60,8 +60,10 @@ class Head:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Scores (pictures, labels) that sum to 1."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers = logits - logits.max(axis=1, keepdims=True)
+    np.exp(powers, out=powers)
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
 
 
 def solve_lda(
