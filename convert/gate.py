@@ -26,7 +26,7 @@ from convert.report import provenance, write_report
 from convert.sanity import complaint
 from convert.schemes import BASELINE, SCHEMES
 from convert.stats import ALPHA, CONFIDENCE, RULES, judge, reference_figures
-from convert.tell import ACCEPTED, advice, print_table
+from convert.tell import ACCEPTED, advice, held_out_alone, print_table
 from convert.tune import refusal
 from edge.errors import UserError
 from edge.files import whole
@@ -125,7 +125,8 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
         write_json(folder / "report.json", report)
         write_report(folder / "report.html", report, run, tried.answers)
     print_table(variants, chosen["scheme"], bench)
-    print(f"proof: {proof}")
+    for line in [str(proof), *held_out_alone(variants, len(proof.sample.truth))]:
+        print(f"proof: {line}")
     print(f"chosen: {chosen['scheme']}, {why}: {folder / 'best.tflite'}; see {folder / 'report.html'}")
     for row in variants:
         if row["labels_lost"]:

@@ -14,6 +14,7 @@ import numpy as np
 from convert.investigate import short
 from convert.proof import Sample
 from convert.stats import ALPHA, simulations
+from convert.tell import held_out_alone
 from edge.board import describe
 from train.dataset import Picture
 from train.figures import confusion_matrix
@@ -102,6 +103,7 @@ def write_report(path: Path, report: dict[str, Any], run: Run, answers: dict[str
         path,
         Path(__file__).parent / "report.html.jinja",
         answer=answer(report),
+        held_out_alone=held_out_alone(report["variants"], report["proof"]["pictures"]),
         kind=_kind,
         unique=lambda tensors: list(dict.fromkeys(map(short, tensors))),
         run=run,

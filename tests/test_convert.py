@@ -20,6 +20,7 @@ from convert.job import Job
 from convert.parity import prove
 from convert.proof import Proof, Sample
 from convert.stats import judge
+from convert.tell import held_out_alone
 from edge import Classifier
 from edge.errors import UserError
 from edge.model.contract import ModelSpec, read_model
@@ -116,7 +117,7 @@ def test_calibration_is_stratified_shuffled_and_from_training_pictures() -> None
 
 def variant(scheme: str, drop: float, milliseconds: float, size: int) -> dict:
     found = {"scheme": scheme, "drop_points": drop, "latency_ms": {"p50": milliseconds}, "bytes": size}
-    return {**found, "verdict": "pass" if drop <= 1 else "fail"}
+    return {**found, "drop_interval_points": [drop - 1, drop + 1], "verdict": "pass" if drop <= 1 else "fail"}
 
 
 @pytest.mark.parametrize(
@@ -147,8 +148,17 @@ def test_the_choice_by_size_and_among_undecided_ones() -> None:
     chosen, why, good = choose(rows, 1.0, "size")
     assert (chosen["scheme"], good) == ("int8", True)
     assert "undecided" in why
+    rows[1]["drop_interval_points"] = [-1.0, 1.5]  # smaller, but it may have lost more
+    assert choose(rows, 1.0, "size")[0]["scheme"] == "float16"
     rows[1]["drop_points"] = rows[2]["drop_points"] = 1.5
     assert choose(rows, 1.0)[0]["scheme"] == "float32"
+
+
+def test_what_was_proved_on_fewer_pictures_is_told_with_what_they_say_of_the_reference() -> None:
+    rows = [{**variant("int8", 0.0, 10, 100), "pictures": 500}, {**variant("qat-int8", -0.5, 9, 90), "pictures": 200}]
+    (told,) = held_out_alone([{**row, "accuracy": 0.9} for row in rows], 500)
+    assert told.startswith("qat-int8 learned from the training pictures once more, so the 200 held out alone")
+    assert told.endswith("the Keras model has 89.50% of those right")  # 90 %, and half a point gained
 
 
 def test_the_times_of_a_device_choose(tmp_path: Path) -> None:
