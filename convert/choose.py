@@ -23,7 +23,7 @@ def choose(
 
     Of all that pass, the fastest, then the smallest (`prefer` "speed"), or the smallest, then the fastest ("size"),
     then the first. If no quantized one passes, those count that are undecided but were measured within the
-    tolerance, and of those the ones that may have lost least; if there are none either, it is the unquantized baseline.
+    tolerance; if there are none either, it is the unquantized baseline.
 
     Args:
         bench: scheme to milliseconds on the device. Where it has any of the candidates, those alone are chosen from by
@@ -35,13 +35,12 @@ def choose(
     likely = [variant for variant in quantized if variant["verdict"] != "fail" and variant["drop_points"] <= tolerance]
     if not (passed or likely):
         return baseline, "no quantized variant keeps the accuracy", False
-    least = min((row["drop_interval_points"][1] for row in likely), default=0.0)
-    candidates = [baseline, *(passed or [row for row in likely if row["drop_interval_points"][1] == least])]
+    candidates = [baseline, *(passed or likely)]
     timed = [row for row in candidates if row["scheme"] in (bench or {})]
     milliseconds = {row["scheme"]: row["latency_ms"]["p50"] for row in candidates}
     if timed:
         candidates, milliseconds = timed, dict(bench or {})
-    what = f"{'pass' if passed else 'may have lost least, though undecided'}{' and were timed there' if timed else ''}"
+    what = f"{'pass' if passed else 'are within the tolerance, if undecided'}{' and were timed there' if timed else ''}"
     if prefer == "size":
         chosen = fast(small(candidates), milliseconds)[0]
         return chosen, f"the smallest of {len(candidates)} that {what}", True

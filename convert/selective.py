@@ -9,11 +9,13 @@ from convert.graph import Graph, run
 from convert.job import Job
 from convert.quantize import quantize
 from convert.run import image_type, scores
+from edge.errors import UserError
 from edge.model.preprocess import prepare
 from edge.pictures import read_picture
 
 WATCHED = 8  # pictures that show where the error arises
 CHECKED = 256  # training pictures that show whether it is small enough
+MOST = 0.85  # of the layers that int8 touches: the few that are left save neither room nor time
 
 
 def quantize_selectively(job: Job) -> tuple[bytes, list[str]]:
@@ -24,6 +26,9 @@ def quantize_selectively(job: Job) -> tuple[bytes, list[str]]:
     the tolerance says, then as few as still do. They are answered by heads that never saw them, where there are such
     (`Job.answer`): a head that knows a picture by heart keeps its label whatever happens. No picture that is held out
     has a say.
+
+    Raises:
+        UserError: if hardly anything would be left in int8.
     """
     known = {picture.digest for picture in job.calibration}
     others = [picture for picture in job.train if picture.digest not in known] or list(job.train)
@@ -50,6 +55,11 @@ def quantize_selectively(job: Job) -> tuple[bytes, list[str]]:
             few = middle
         else:
             count, graph, kept = middle, fewer, names
+    if len(kept) > MOST * len({layer for name in worst for layer in around.get(name, [])}):
+        raise UserError(
+            f"it takes nearly all layers in float to change at most {job.tolerance:g} % of the labels of {len(check)} "
+            "training pictures: no better than float32"
+        )
     return graph, kept
 
 

@@ -117,7 +117,7 @@ def test_calibration_is_stratified_shuffled_and_from_training_pictures() -> None
 
 def variant(scheme: str, drop: float, milliseconds: float, size: int) -> dict:
     found = {"scheme": scheme, "drop_points": drop, "latency_ms": {"p50": milliseconds}, "bytes": size}
-    return {**found, "drop_interval_points": [drop - 1, drop + 1], "verdict": "pass" if drop <= 1 else "fail"}
+    return {**found, "verdict": "pass" if drop <= 1 else "fail"}
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,6 @@ def test_the_choice_by_size_and_among_undecided_ones() -> None:
     chosen, why, good = choose(rows, 1.0, "size")
     assert (chosen["scheme"], good) == ("int8", True)
     assert "undecided" in why
-    rows[1]["drop_interval_points"] = [-1.0, 1.5]  # smaller, but it may have lost more
-    assert choose(rows, 1.0, "size")[0]["scheme"] == "float16"
     rows[1]["drop_points"] = rows[2]["drop_points"] = 1.5
     assert choose(rows, 1.0)[0]["scheme"] == "float32"
 

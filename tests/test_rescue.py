@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,12 @@ import numpy as np
 import pytest
 from conftest import Job, colour_picture, run_here
 
+from convert import job as work
 from convert.report import SHOWN
+from convert.selective import quantize_selectively
+from edge.errors import UserError
 from edge.model.contract import ModelSpec, read_model
+from train.dataset import Picture
 from train.keras import keras, layers
 
 SIDE = 32
@@ -93,6 +98,19 @@ def test_a_better_scheme_rescues_it(rescued: tuple[Path, dict]) -> None:
     assert any("inverse" in name for name in kept)
     worst = " ".join(row["layer"] for row in report["noise"][:2])
     assert "loud" in worst or "inverse" in worst  # the page names the culprit
+
+
+def test_a_graph_with_hardly_a_layer_in_int8_is_refused(loud: tuple[Path, Path], photos: Path) -> None:
+    """Whatever is in int8 changes every label: what remains would be the float model by another name."""
+    pictures = [Picture(path, 0, path.name) for path in sorted((photos / "train" / "blue").iterdir())]
+    model, spec = keras.models.load_model(loud[0]), ModelSpec.from_json(loud[1].read_text())
+
+    def answer(graph: bytes, asked: Sequence[Picture]) -> np.ndarray:
+        return np.tile([1.0, 0.0] if graph == job.graph else [0.0, 1.0], (len(asked), 1))
+
+    job = work.Job(model, spec, pictures, pictures[:8], 1.0, answer=answer)
+    with pytest.raises(UserError, match=r"nearly all layers in float .* 12 training pictures: no better than float32"):
+        quantize_selectively(job)
 
 
 def test_the_page_is_self_contained_and_shows_every_flip(rescued: tuple[Path, dict]) -> None:
