@@ -284,7 +284,7 @@ def _selftest(model: bytes, pictures: Sequence[Path]) -> dict[str, bytes]:
                 except (UserError, BrokenProcessPool) as error:
                     reasons[runtime] = str(error)
                     continue
-            scores[runtime] = np.round(found["scores"], 9).tolist()
+            scores[runtime] = found["scores"]
             tensors, labels = found["tensors"], found["labels"]
             if found["features"]:
                 features[runtime] = found["features"]

@@ -140,8 +140,8 @@ class Handler(BaseHTTPRequestHandler):
         for key, value in headers.items():
             self.send_header(key, value)
         self.end_headers()
+        self.server.sent += len(body)  # before: a client that has it all does not wait for this thread
         self.wfile.write(body)
-        self.server.sent += len(body)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
