@@ -14,6 +14,7 @@ from edge import Classifier
 from edge.errors import UserError
 from edge.model.contract import ModelFile, read_model
 from edge.model.foreign import adopt
+from edge.model.judge import LOGITS, PROBABILITIES, judge
 from edge.model.units import pixel_units
 from edge.quiet import quiet
 from train.keras import keras, layers, lite_converter, tf
@@ -169,6 +170,26 @@ def test_outputs_that_say_nothing_of_a_label_are_one_line(end: Any, count: int, 
         adopt(read_model(path), labels=labels(tmp_path, *"abc"[:count]), mean=(0,), std=(255,))
     assert len(str(caught.value).splitlines()) == 1
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "step", "kind"),
+    [
+        ([[0.9, 0.1], [0.2, 0.8]], 0.0, PROBABILITIES),
+        ([[0.90234375, 0.1015625], [0.19921875, 0.796875]], 1 / 256, PROBABILITIES),  # each rounded
+        ([[3.0, 9.0, 5.0], [8.0, 2.5, 3.5]], 0.5, LOGITS),  # levels of int8, none below 0 by chance
+        ([[3.0, 9.0, 5.0], [8.0, 2.5, 3.5]], 0.0, LOGITS),
+        ([[90.0, 10.0], [20.0, 80.0]], 0.0, "sum to 100"),
+        ([[90.2, 9.8], [20.0, 80.4]], 0.4, "sum to 100"),  # each rounded
+    ],
+)
+def test_what_the_numbers_tell(outputs: list[list[float]], step: float, kind: str) -> None:
+    found = np.array(outputs, np.float32)
+    if kind in (PROBABILITIES, LOGITS):
+        assert judge(found, "", step) == kind
+    else:
+        with pytest.raises(ValueError, match=kind):
+            judge(found, "", step)
 
 
 @pytest.mark.parametrize(

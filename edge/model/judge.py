@@ -47,7 +47,8 @@ def judge(outputs: np.ndarray, operation: str = "", step: float = 0.0) -> str:
     positive = low >= -max(step, 1e-4)
     if operation != "sigmoid" and positive and (np.abs(sums - 1) <= near).all():
         return PROBABILITIES
-    if operation != "linear" and positive and sums.mean() > 1 and np.ptp(sums) <= near * sums.mean():
+    rounding = step * (units + 1)
+    if operation != "linear" and positive and sums.mean() > 1 and np.ptp(sums) <= _NEAR * sums.mean() + rounding:
         raise ValueError(
             f"its outputs sum to {sums.mean():.3g} for every picture, as probabilities times a factor do: "
             "end the model with the softmax itself"
