@@ -85,6 +85,8 @@ def test_selftest_here(unpacked: Path):
     found = selftest(unpacked)
     assert found.failures == ()
     assert found.pictures == found.identical == found.tensors > 4
+    for scores in json.loads((unpacked / "selftest" / "expected.json").read_bytes())["scores"].values():
+        assert np.array_equal(scores, np.float32(scores))  # to the last digit
 
 
 def respec(folder: Path, **changes: object) -> None:

@@ -342,7 +342,7 @@ def _leave_one_out(keys: Sequence[object], labels: np.ndarray, count: int) -> np
     rows = max(1, _BLOCK // count)
     for start in range(0, len(labels), rows):
         part = slice(start, start + rows)
-        own = np.eye(count, dtype=np.float32)[labels[part]]
+        own = (labels[part, None] == np.arange(count)).astype(np.float32)
         share = (table[numbers[part]] - own) / np.maximum(totals - own, 1)
         found[part] = np.where(share.max(axis=1) > 0, share.argmax(axis=1), -1)
     return found

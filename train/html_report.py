@@ -71,7 +71,7 @@ def write_html_report(
         pictures, scores: those, and the answers to them (pictures, labels).
     """
     with waiting("report"):
-        learned = _learn(ready, data)
+        learned = _learn(ready, data)  # first: its copy of the features is gone before the doctor has one
         case = case_of(ready, data)
         findings = diagnose(case)
         write_table(folder / TABLE, data.root, findings)

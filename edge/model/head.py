@@ -59,7 +59,7 @@ class Head:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Scores (pictures, labels) that sum to 1."""
+    """Scores (pictures, labels) that sum to 1, of float logits."""
     powers = logits - logits.max(axis=1, keepdims=True)
     np.exp(powers, out=powers)
     powers /= powers.sum(axis=1, keepdims=True)
