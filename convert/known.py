@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from convert.int8_head import Solved
 from convert.proof import Sample
@@ -22,6 +22,7 @@ from train.dataset import Picture
 from train.heads import folds
 
 CONFIDENCE = 0.95
+_CHANCE = 0.05  # of pictures that do not differ, to be taken for such that do
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,9 @@ def remember(
 ) -> Known:
     """Make the bank, and set the likeness so that about `share` of the right answers fall short of it.
 
-    Neither the pictures that are in the bank, fold by fold, nor those that were held out from the start lose more:
-    where they differ, as photos of other days do, the camera is nearer to those.
+    Pictures that were held out from the start may differ from the others, as photos of other days do, and the camera
+    is nearer to those. Where they lose more than chance explains, their limit counts, and else that of
+    the pictures in the bank, fold by fold, which are more.
 
     Args:
         features: of the last depth, float32 (pictures, features), by the graph that goes into the file.
@@ -111,10 +113,13 @@ def remember(
     usual = np.sort([usual_of(each) for each in sides], axis=0)
     usual = np.where(usual[0] > -1, usual[0], usual[-1])  # -1 is of a side that is too small to tell
     parts = [found[right[: len(pictures)]], Bank(bank).likeness(held_out)[right[len(pictures) :]]]
-    limits = [float(np.quantile(part, share, method="lower")) for part in parts if len(part)]
-    # Rounded down: what the device finds differs in the last digits.
-    likeness = max(-1.0, np.floor(1e4 * min(limits, default=-1.0)) / 1e4)
     every = np.concatenate(parts)
+    limits = [float(np.quantile(part, share, method="lower")) for part in parts if len(part)]
+    limit = limits[0] if limits else -1.0
+    if len(limits) == 2 and binom.sf((parts[1] < limit).sum() - 1, len(parts[1]), share) < _CHANCE:
+        limit = limits[1]
+    # Rounded down: what the device finds differs in the last digits.
+    likeness = max(-1.0, np.floor(1e4 * limit) / 1e4)
     rising = np.minimum.accumulate(usual[::-1])[::-1].round(4).tolist()
     return Known(bank, chosen, float(likeness), int((every < likeness).sum()), len(every), tuple(rising))
 

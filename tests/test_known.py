@@ -46,6 +46,16 @@ def test_pictures_of_another_day_are_not_refused_for_it() -> None:
     assert (Bank(kind.bank).likeness(other_day) < kind.likeness).mean() <= 0.02
 
 
+def test_one_stray_picture_among_those_held_out_lowers_nothing() -> None:
+    """One in 60 of another world is what chance brings; the smallest of 60 as the limit would let all the world in."""
+    rows, pictures = clouds(1, 900)
+    few = clouds(4, 60)[0]
+    few[0] = -few[0]
+    strict = remember(rows, pictures, rows[:0], np.ones(900, bool), 0.01)
+    stray = remember(rows, pictures, few, np.ones(960, bool), 0.01)
+    assert abs(stray.likeness - strict.likeness) < 0.01
+
+
 def test_a_burst_does_not_vouch_for_itself() -> None:
     """Every picture ten times over: without groups the likeness would be 1, and no fresh picture would reach it."""
     rows, pictures = clouds(1, 60)

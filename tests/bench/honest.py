@@ -19,21 +19,21 @@ from edge.model.contract import ModelSpec
 from tests.bench.table import markdown
 from train.backbones import build_backbone
 from train.dataset import Picture, load_dataset
-from train.features import extract, keras_engine
+from train.features import Features, extract, keras_engine
 from train.figures import figures
 from train.heads import folds, solve
 from train.model import build_classifier, parts, split_at_features
 from train.named import data_folder
 
 
-def features_of(data: Path, backbone: str) -> tuple[list[Picture], np.ndarray, tuple[str, ...]]:
-    """All pictures of a folder, whatever their split; their features (pictures, features); the labels."""
+def features_of(data: Path, backbone: str) -> tuple[list[Picture], Features, tuple[str, ...]]:
+    """All pictures of a folder, whatever their split; their features; the labels."""
     found = load_dataset(data)
     pictures = list({picture.digest: picture for picture in [*found.train, *found.validation, *found.test]}.values())
     base, entry = build_backbone(backbone)
     spec = ModelSpec(found.labels, base.input_shape[1:3], mean=entry.mean, std=entry.std)
     model = build_classifier(base, len(found.labels), taps=entry.taps)
-    return pictures, extract(keras_engine(split_at_features(model)[0], spec, parts(model)), pictures)[:], found.labels
+    return pictures, extract(keras_engine(split_at_features(model)[0], spec, parts(model)), pictures), found.labels
 
 
 def one_split(
@@ -63,11 +63,12 @@ def main() -> str:
     parser.add_argument("--share", type=float, default=0.5, help="of each label that the head gets")
     parser.add_argument("--each", type=int, help="as many of each label instead")
     options = parser.parse_args()
-    everything = features_of(data_folder(options.data), options.backbone)
+    pictures, found, labels = features_of(data_folder(options.data), options.backbone)
+    features = found[:]
     rows = [["split", "told", "interval", "true"]]
     told, true, intervals = [], [], []
     for seed in range(options.splits):
-        accuracy, (low, high), truth = one_split(*everything, seed, options.share, options.each)
+        accuracy, (low, high), truth = one_split(pictures, features, labels, seed, options.share, options.each)
         told.append(accuracy)
         true.append(truth)
         intervals.append((low, high))

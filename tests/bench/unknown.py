@@ -2,8 +2,9 @@
 
     python -m tests.bench.unknown runs/clothing runs/horses-or-humans runs/sample
 
-Each int8 file sees those pictures of the runs with other labels that were not fitted on (test, else validation). Of its
-own, it counts the right answers that become "unknown"; the score alone gets a limit that refuses as many of them.
+Each int8 file sees all pictures of the runs with other labels, which are all foreign to it. Of its own pictures, those
+that it was not fitted on (test, else validation), it counts the right answers that become "unknown"; the score alone
+gets a limit that refuses as many of them.
 """
 
 import sys
@@ -42,7 +43,8 @@ def _own(run: Run, classifier: Classifier) -> tuple[int, int, float]:
 
 
 def _foreign(run: Run, classifier: Classifier, limit: float) -> tuple[int, int, int]:
-    results = [classifier.classify(read_picture(picture.path)) for picture in run.test or run.validation]
+    pictures = [*run.train, *run.validation, *run.test]
+    results = [classifier.classify(read_picture(picture.path)) for picture in pictures]
     answered = sum(result.label != UNKNOWN for result in results)
     return answered, sum(result.score >= limit for result in results), len(results)
 
