@@ -18,7 +18,7 @@ from convert.schemes import SCHEMES
 from convert.selective import quantize_selectively
 from convert.tune import tune
 from edge.model.contract import ModelSpec, append_files
-from train.keras import keras, layers
+from train.keras import apart, keras, layers
 
 
 def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
@@ -64,10 +64,11 @@ def widen(model: keras.Model) -> keras.Model:
     logits = last[0]
     plain = "linear" if len(last) == 2 else "sigmoid"
     if not isinstance(logits, layers.Dense) or logits.activation is not keras.activations.get(plain):
-        scores = layers.Concatenate()([1 - model.output, model.output])
+        rest = layers.Rescaling(-1.0, 1.0, name=apart("rest", model))(model.output)
+        scores = layers.Concatenate(name=apart("both", model))([rest, model.output])
         return keras.Model(model.input, scores, name=model.name)
     wide = layers.Dense(2, name=logits.name)
-    outputs = layers.Activation("softmax", name=f"{logits.name}_softmax")(wide(logits.input))
+    outputs = layers.Activation("softmax", name=apart(f"{logits.name}_softmax", model))(wide(logits.input))
     kernel, *bias = logits.get_weights()  # without a bias: as with one of zero
     wide.set_weights(
         [np.hstack([np.zeros_like(kernel), kernel]), np.concatenate([np.zeros(1), *(bias or [np.zeros(1)])])]

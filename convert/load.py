@@ -16,7 +16,7 @@ from edge.model.archive import unpack
 from edge.model.contract import MAX_MODEL_BYTES, ModelSpec
 from edge.model.mistaken import mistaken
 from edge.quiet import quiet
-from train.keras import keras, layers, tf
+from train.keras import apart, keras, layers, tf
 
 _KERAS = (".h5", ".keras")
 _HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
@@ -136,7 +136,7 @@ def _one_output(model: keras.Model, spec: ModelSpec) -> keras.Model:
             raise ValueError(f"expected one output with {len(spec.labels)} scores, found {len(outputs)}: {shapes}")
         model = keras.Model(model.input, fitting[0], name=model.name)
     if len(model.output_shape) > 2 and _units(model.output_shape) in (1, len(spec.labels)):
-        return keras.Model(model.input, layers.Flatten()(model.output), name=model.name)
+        return keras.Model(model.input, layers.Flatten(name=apart("row", model))(model.output), name=model.name)
     return model
 
 

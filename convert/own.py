@@ -20,7 +20,7 @@ from edge.model.labels import read_labels
 from edge.model.units import pixel_units
 from edge.quiet import quiet
 from train.dataset import load_dataset
-from train.keras import keras, layers
+from train.keras import apart, keras, layers
 from train.rundir import Run
 
 
@@ -128,9 +128,10 @@ def as_probabilities(model: keras.Model, spec: ModelSpec) -> tuple[keras.Model, 
     """A model that gives logits gets what makes probabilities of them, and a contract that says so."""
     if spec.output == "probabilities":
         return model, spec
-    logits = layers.Rescaling(1 / spec.temperature)(model.output) if spec.temperature != 1 else model.output
+    calm = layers.Rescaling(1 / spec.temperature, name=apart("temperature", model))
+    logits = calm(model.output) if spec.temperature != 1 else model.output
     kind = "sigmoid" if model.output_shape[-1] == 1 else "softmax"
-    scores = layers.Activation(kind, name="probabilities")(logits)
+    scores = layers.Activation(kind, name=apart("probabilities", model))(logits)
     return keras.Model(model.input, scores, name=model.name), replace(spec, output="probabilities")
 
 

@@ -17,6 +17,7 @@ from convert.choose import choose, device_latencies
 from convert.device import device_runtimes
 from convert.export import export, widen
 from convert.job import Job
+from convert.own import as_probabilities
 from convert.parity import prove
 from convert.proof import Proof, Sample
 from convert.stats import judge
@@ -90,6 +91,22 @@ def test_one_sigmoid_becomes_two_outputs(colours: Path) -> None:
     two = widen(model).predict(pictures, verbose=0)
     assert two.shape == (20, 2)
     assert np.allclose(two, np.hstack([1 - one, one]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["rest", "both", "logits_softmax", "temperature", "probabilities", "row"])
+@pytest.mark.parametrize("end", ["sigmoid", "flat", "logit"])
+def test_a_model_may_call_its_layers_what_it_likes(name: str, end: str) -> None:
+    """Also as we call those that we put behind it."""
+    image = keras.Input((4, 4, 3))
+    logit = layers.Dense(1, name="logits")(layers.Flatten(name=name)(image))
+    p = layers.Activation("sigmoid", name="p")(logit)
+    outputs = {"sigmoid": p, "flat": layers.Flatten(name="end")(p), "logit": logit}
+    model = keras.Model(image, outputs[end])
+    spec = ModelSpec(("a", "b"), (4, 4), output="logits" if end == "logit" else "probabilities", temperature=2)
+    pictures = np.random.default_rng(0).normal(size=(5, 4, 4, 3)).astype(np.float32)
+    second = 1 / (1 + np.exp(-keras.Model(image, logit)(pictures).numpy() / (2 if end == "logit" else 1)))
+    found = widen(as_probabilities(model, spec)[0])(pictures).numpy()
+    assert np.allclose(found, np.hstack([1 - second, second]), atol=1e-5)
 
 
 def test_the_exported_sigmoid_has_one_output_per_label(tmp_path: Path) -> None:

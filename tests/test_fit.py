@@ -240,6 +240,20 @@ def test_the_two_halves_are_the_whole_with_several_depths(dense: tuple[int, ...]
         assert np.allclose(features[:, part], pooled, atol=1e-5)
 
 
+def test_the_halves_of_a_model_that_another_process_made(tmp_path: Path) -> None:
+    """Keras counted the names of its layers there, as in InceptionV3, and may count from nothing here."""
+    image = keras.Input((8, 8, 3))
+    join = layers.Concatenate(name="concatenate")
+    both = join([layers.Conv2D(4, 3, name="a")(image), layers.Conv2D(4, 3, name="b")(image)])
+    model = build_classifier(keras.Model(image, layers.Conv2D(5, 3, name="top")(both)), 2, taps=("concatenate",))
+    model.save(tmp_path / "m.keras")
+    found = keras.models.load_model(tmp_path / "m.keras")
+    keras.backend.clear_session()
+    extractor, top = split_at_features(found)
+    pictures = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    assert np.allclose(top(extractor(pictures)), model(pictures), atol=1e-6)
+
+
 @pytest.mark.parametrize(("labels", "output"), [(2, "softmax"), (5, "softmax"), (2, "sigmoid")])
 @pytest.mark.parametrize("depths", [1, 4])
 def test_a_linear_head_becomes_the_weights_of_the_model(labels: int, output: str, depths: int, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from train.dataset import Dataset
 from train.features import extract, keras_engine
 from train.fit import Recipe, batches, scores, steps_of
 from train.heads import folds, solve
-from train.keras import keras, layers, tf
+from train.keras import apart, keras, layers, tf
 from train.model import depths, follow, parents, to_unfreeze, unfreeze, write_head
 from train.options import Options
 from train.prepare import Prepared, source
@@ -80,8 +80,9 @@ def halves(model: keras.Model, opened: list[keras.layers.Layer]) -> Halves:
             late.add(layer.name)
     wanted = {parent.name for layer in model.layers if layer.name in late for parent in parents(layer)}
     taken = [layer for layer in model.layers if layer.name in wanted - late]
-    flat = [layers.Flatten()(layer.output) for layer in taken]
-    front = keras.Model(model.input, layers.Concatenate()(flat) if len(flat) > 1 else flat[0])
+    flat = [layers.Flatten(name=apart(f"flat_{layer.name}", model))(layer.output) for layer in taken]
+    row = layers.Concatenate(name=apart("maps", model))
+    front = keras.Model(model.input, row(flat) if len(flat) > 1 else flat[0])
     start = keras.Input(front.output_shape[1:], name="maps_input")
     made: dict[str, Any] = {}
     column = 0

@@ -4,6 +4,7 @@ tensorflow-model-optimization only takes Keras 2 models, which is why it is `tf_
 """
 
 import os
+from itertools import count
 
 from edge.quiet import quiet
 
@@ -32,4 +33,13 @@ def lite_converter(model: keras.Model) -> tf.lite.TFLiteConverter:
     return tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
 
 
-__all__ = ["keras", "layers", "lite_converter", "tf"]
+def apart(name: str, model: keras.Model) -> str:
+    """A name for a new layer behind `model` that none of its layers has.
+
+    Keras counts names by process: in a model that another process made, the name that it would count may be taken.
+    """
+    taken = {layer.name for layer in model.layers}
+    return next(each for number in count() if (each := f"{name}_{number}" if number else name) not in taken)
+
+
+__all__ = ["apart", "keras", "layers", "lite_converter", "tf"]

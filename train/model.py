@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.errors import UserError
 from edge.model.head import Head
-from train.keras import keras, layers
+from train.keras import apart, keras, layers
 from train.threshold import Calibration
 
 FEATURES, LOGITS = "features", "logits"
@@ -92,7 +92,8 @@ def split_at_features(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """
     ends = depths(model)
     outputs = [layer.output for layer in ends]
-    extractor = keras.Model(model.input, layers.Concatenate()(outputs) if len(ends) > 1 else outputs[0])
+    row = layers.Concatenate(name=apart("depths", model))
+    extractor = keras.Model(model.input, row(outputs) if len(ends) > 1 else outputs[0])
     start = keras.Input(extractor.output_shape[1:], name="features_input")
     made = {ends[0].name: start}
     if len(ends) > 1:
