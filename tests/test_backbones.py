@@ -32,13 +32,13 @@ skip_slow = pytest.mark.skipif(not os.environ.get("FROSTLITE_SLOW"), reason="slo
 )
 def test_each_is_built_trained_one_step_saved_and_loaded(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    base, _ = build_backbone(name, "none", SMALLEST.get(name, 32), width=BACKBONES[name].widths[-1])
-    model = build_classifier(base, 3, dropout=0)
+    base, entry = build_backbone(name, "none", SMALLEST.get(name, 32), width=BACKBONES[name].widths[-1])
+    model = build_classifier(base, 3, dropout=0, taps=entry.taps)
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     images = np.random.default_rng(0).uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
-    before = model.get_layer("logits").get_weights()[1]  # the bias: random features may be too small to move a kernel
+    before = model.get_layer("logits_4").get_weights()[1]  # the bias: random features may be too small to move a kernel
     assert np.isfinite(model.train_on_batch(images, np.array([0, 2])))
-    assert not np.array_equal(model.get_layer("logits").get_weights()[1], before)
+    assert not np.array_equal(model.get_layer("logits_4").get_weights()[1], before)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras", compile=False)
     assert np.allclose(again(images, training=False), model(images, training=False), atol=1e-5)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from convert.known import remember
 from edge.model.likeness import Bank
@@ -73,6 +74,26 @@ def test_wrong_answers_have_no_say() -> None:
     all_in = remember(rows, pictures, rows[:0], right, 0.01).likeness
     right[:30] = False
     assert remember(rows, pictures, rows[:0], right, 0.01).likeness > all_in
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_features_that_are_all_zero_have_no_likeness(share: float) -> None:
+    """As a ReLU at the end of a backbone leaves them: such a picture is in no bank, and is like nothing."""
+    rows, pictures = clouds(1, 300)
+    rows[: int(share * 300)] = 0
+    known = remember(rows, pictures, rows[:0], np.ones(300, bool), 0.01)
+    assert known.bank.any(axis=1).all()
+    assert len(known.bank) == (0 if share == 1 else 200)
+    assert Bank(known.bank).likeness(np.zeros((1, 32), np.float32)) <= 0
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e20])
+def test_the_size_of_features_does_not_matter(size: float) -> None:
+    """Of a backbone without good weights they may be tiny: their squares are zero in float32."""
+    rows, pictures = clouds(1, 300)
+    usual, other = (remember(each, pictures, rows[:0], np.ones(300, bool), 0.01) for each in (rows, rows * size))
+    assert np.array_equal(usual.chosen, other.chosen)
+    assert other.likeness == pytest.approx(usual.likeness, abs=1e-3)
 
 
 def test_too_few_pictures_ask_for_no_likeness() -> None:

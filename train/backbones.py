@@ -108,7 +108,10 @@ def without_preprocessing(model: keras.Model) -> keras.Model:
     inner = next(i for i, layer in enumerate(model.layers) if not isinstance(layer, _PREPROCESSING))
     if inner == 1:  # nothing but the input before it
         return model
-    return keras.Model(model.layers[inner - 1].output, model.output, name=model.name)
+    rest = keras.Model(model.layers[inner - 1].output, model.output, name=model.name)
+    anew = keras.models.clone_model(rest)  # layers that were applied once: the output of each is the one in this model
+    anew.set_weights(rest.get_weights())
+    return anew
 
 
 _PREPROCESSING = (keras.layers.InputLayer, layers.Rescaling, layers.Normalization)

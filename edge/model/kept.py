@@ -29,7 +29,7 @@ def keep(features: np.ndarray, labels: np.ndarray, widths: Sequence[int]) -> dic
         widths: how many features each depth has.
     """
     depths = np.split(features, np.cumsum(widths)[:-1], axis=1)
-    scales = np.stack([np.maximum(np.abs(depth).max(axis=1), 1e-12) / 127 for depth in depths], axis=1)
+    scales = np.stack([np.abs(depth).max(axis=1) / 127 for depth in depths], axis=1)
     packed = [pack(depth) for depth in depths]
     buffer = io.BytesIO()
     np.savez(

@@ -31,23 +31,30 @@ class Bank:
 
     def likeness(self, features: np.ndarray) -> np.ndarray:
         """The cosine to the nearest vector, -1 to 1, float32 (pictures,), of float features (pictures, features)."""
-        return (unit(features) @ self.vectors.T).max(axis=1)
+        return (unit(features) @ self.vectors.T).max(axis=1, initial=-1.0)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1, float32."""
-    rows = np.asarray(rows, np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    """Rows of length 1, float32; those of zeros stay as they are."""
+    rows = np.asarray(rows, np.float32) / _largest(rows)  # the squares of small numbers are zero in float32
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
 
 
 def pack(features: np.ndarray) -> np.ndarray:
     """Features (vectors, features) as int8: only their direction counts, so each row has a scale of its own."""
-    largest = np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)
-    return np.rint(features / largest * 127).astype(np.int8)
+    return np.rint(features / _largest(features) * 127).astype(np.int8)
+
+
+def _largest(rows: np.ndarray) -> np.ndarray:
+    """The largest size of each row, float32 (rows, 1); 1 of a row of zeros."""
+    found = np.abs(rows).max(axis=1, keepdims=True).astype(np.float32)
+    return np.where(found > 0, found, np.float32(1))
 
 
 def choose(features: np.ndarray, labels: np.ndarray, size: int = SIZE) -> np.ndarray:
     """Which pictures represent all, int (at most `size`,): as many of each label, the most telling ones first.
+
+    Features that are all zero, as a ReLU may leave them, point nowhere and represent nothing.
 
     Of each label, one after the other, that which brings the pictures of the label nearest to those chosen (greedy
     facility location, Nemhauser et al. 1978).
@@ -57,8 +64,9 @@ def choose(features: np.ndarray, labels: np.ndarray, size: int = SIZE) -> np.nda
         labels: int (pictures,).
     """
     rows, order = unit(features), []
+    points = rows.any(axis=1)
     for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
+        own = np.flatnonzero((labels == label) & points)
         own = own[np.linspace(0, len(own) - 1, min(len(own), _MOST)).astype(int)]
         near = rows[own] @ rows[own].T
         best = np.full(len(own), -1.0, np.float32)
