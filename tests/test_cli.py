@@ -13,8 +13,8 @@ import pytest
 from conftest import ROOT, run_module
 from device import flat
 
-from edge.__main__ import parse_arguments
 from edge.cli import number, run_command
+from edge.options import parse_arguments
 
 LONG = "x" * 5000
 
