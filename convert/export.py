@@ -19,6 +19,7 @@ from convert.selective import quantize_selectively
 from convert.tune import tune
 from edge.model.contract import ModelSpec, append_files
 from train.keras import apart, keras, layers
+from train.model import parents
 
 
 def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
@@ -55,22 +56,33 @@ def package(graph: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = No
 def widen(model: keras.Model) -> keras.Model:
     """Give a model with one sigmoid p two outputs, [1 - p, p]; any other comes back as it is.
 
-    softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)], so a logits layer with a first column of zeros does it; of a model
-    that does not show such a layer at its end, the output itself is widened.
+    softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)], so logits with a first column of zeros do it, be they those of one
+    Dense layer or the sum of those of several; of a model that does not show such layers at its end, the output itself
+    is widened.
     """
     if model.output_shape[-1] != 1:
         return model
     last = model.layers[-2:] if isinstance(model.layers[-1], layers.Activation) else model.layers[-1:]
     logits = last[0]
-    plain = "linear" if len(last) == 2 else "sigmoid"
-    if not isinstance(logits, layers.Dense) or logits.activation is not keras.activations.get(plain):
+    plain = keras.activations.get("linear" if len(last) == 2 else "sigmoid")
+    several = isinstance(logits, layers.Add) and len(last) == 2
+    dense = parents(logits) if several else [logits]
+    if not all(isinstance(each, layers.Dense) and each.activation is plain for each in dense):
         rest = layers.Rescaling(-1.0, 1.0, name=apart("rest", model))(model.output)
         scores = layers.Concatenate(name=apart("both", model))([rest, model.output])
         return keras.Model(model.input, scores, name=model.name)
-    wide = layers.Dense(2, name=logits.name)
-    outputs = layers.Activation("softmax", name=apart(f"{logits.name}_softmax", model))(wide(logits.input))
-    kernel, *bias = logits.get_weights()  # without a bias: as with one of zero
+    wide = [_beside_zeros(each) for each in dense]
+    total = layers.Add(name=logits.name)(wide) if several else wide[0]
+    outputs = layers.Activation("softmax", name=apart(f"{logits.name}_softmax", model))(total)
+    return keras.Model(model.input, outputs, name=model.name)
+
+
+def _beside_zeros(dense: keras.layers.Layer) -> Any:
+    """What a Dense layer of one unit gives, beside zeros."""
+    wide = layers.Dense(2, name=dense.name)
+    logits = wide(dense.input)
+    kernel, *bias = dense.get_weights()  # without a bias: as with one of zero
     wide.set_weights(
         [np.hstack([np.zeros_like(kernel), kernel]), np.concatenate([np.zeros(1), *(bias or [np.zeros(1)])])]
     )
-    return keras.Model(model.input, outputs, name=model.name)
+    return logits

@@ -16,7 +16,10 @@ from convert.calibrate import choose_pictures
 from convert.choose import choose, device_latencies
 from convert.device import device_runtimes
 from convert.export import export, widen
+from convert.graph import Graph
+from convert.head import linear
 from convert.job import Job
+from convert.lower import converted
 from convert.own import as_probabilities
 from convert.parity import prove
 from convert.proof import Proof, Sample
@@ -81,16 +84,19 @@ def test_scores_stay_close_to_keras(scheme: str, most: float, colour_run: Path) 
     assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
 
 
-def test_one_sigmoid_becomes_two_outputs(colours: Path) -> None:
+@pytest.mark.parametrize("taps", [(), ("convolution", "second")])
+def test_one_sigmoid_becomes_two_outputs_of_a_linear_head(taps: tuple[str, ...]) -> None:
+    """Also where it is of the sum of several depths: the head can be solved anew, and shown why, in both cases."""
     keras.utils.set_random_seed(1)
     image = keras.Input((16, 16, 3))
-    backbone = keras.Model(image, layers.Conv2D(4, 3, name="convolution")(image))
-    model = build_classifier(backbone, 2, output="sigmoid")
+    maps = layers.Conv2D(5, 3, name="second")(layers.Conv2D(4, 3, name="convolution")(image))
+    model = build_classifier(keras.Model(image, layers.Conv2D(6, 3)(maps)), 2, output="sigmoid", taps=taps)
     pictures = np.random.default_rng(0).normal(size=(20, 16, 16, 3)).astype(np.float32)
     one = model.predict(pictures, verbose=0)
     two = widen(model).predict(pictures, verbose=0)
     assert two.shape == (20, 2)
     assert np.allclose(two, np.hstack([1 - one, one]), atol=1e-6)
+    assert len(linear(Graph(converted(widen(model))))) == (len(taps) + 1)
 
 
 @pytest.mark.parametrize("name", ["rest", "both", "logits_softmax", "temperature", "probabilities", "row"])
