@@ -133,14 +133,18 @@ def holm(chances: Sequence[float], alpha: float) -> list[bool]:
 
 
 def undecided(lost: int, won: int, pictures: int, tolerance: float, alpha: float = ALPHA) -> str:
-    """How many more pictures would decide, or that the drop lies too near the tolerance for that."""
+    """How many more pictures would decide, or why they hardly would."""
     needed = pictures_needed(lost, won, pictures, tolerance, alpha)
     if needed is not None:
         return f"undecided: {needed} more pictures needed"
     high = math.ceil(1000 * interval(lost, won, pictures, alpha)[1]) / 10
+    drop = 100 * (lost - won) / pictures
+    near = f"lies so near the tolerance of {tolerance:g}"
+    if abs(drop - tolerance) > tolerance / 2:
+        near = f"comes of so many changes ({lost} of {pictures} pictures lost, {won} won)"
     return (
-        f"undecided: the measured drop of {100 * (lost - won) / pictures:.2f} points lies so near the tolerance of "
-        f"{tolerance:g} that more pictures hardly help; try another --scheme, or --tolerance {high:g}"
+        f"undecided: the measured drop of {drop:.2f} points {near} that more pictures hardly help; try another "
+        f"--scheme, or --tolerance {high:g}"
     )
 
 

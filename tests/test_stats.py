@@ -180,6 +180,13 @@ def test_a_drop_at_the_tolerance_is_told_as_that(lost: int, won: int, pictures: 
     assert judge([row(lost, won, pictures)], higher) == ["pass"]
 
 
+@pytest.mark.parametrize(("lost", "won", "pictures"), [(25, 25, 100), (60, 49, 520)])
+def test_a_drop_that_many_changes_blur_is_told_as_that(lost: int, won: int, pictures: int) -> None:
+    """None, or twice the tolerance: neither is near it."""
+    (found,) = judge([row(lost, won, pictures)], 1.0)
+    assert f"comes of so many changes ({lost} of {pictures} pictures lost, {won} won)" in found
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
