@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import run_here
 
-from train.backbones import build_backbone
+from train.backbones import BACKBONES, build_backbone
 from train.features import Features
 from train.finetune import FROZEN, SOLVED, TRAINED, halves, train_tail
 from train.fit import Recipe
@@ -41,6 +42,25 @@ def test_the_halves_together_are_the_model(which: str, taps: bool) -> None:
     assert np.allclose(cut.tail(maps, training=False), model(pictures, training=False), atol=1e-5)
     expected = split_at_features(model)[0](pictures, training=False)
     assert np.allclose(cut.features(maps, training=False), expected, atol=1e-5)
+
+
+QUICK = {"efficientnet-lite0", "mobilenet-v3-small"}
+SLOW = [pytest.mark.slow, pytest.mark.skipif(not os.environ.get("FROSTLITE_SLOW"), reason="slow: set FROSTLITE_SLOW=1")]
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=SLOW) for name in BACKBONES])
+@pytest.mark.parametrize("opened", ["3", "15"])
+def test_the_halves_of_every_backbone(name: str, opened: str) -> None:
+    """Some have steps that are no layers, as the x + 3 of a hard swish, or that take one tensor twice."""
+    keras.utils.set_random_seed(0)
+    base, entry = build_backbone(name, "none", 75)
+    model = build_classifier(base, 3, taps=entry.taps)
+    cut = halves(model, to_unfreeze(model, opened))
+    pictures = np.random.default_rng(0).normal(0, 1, (2, 75, 75, 3)).astype(np.float32)
+    maps = cut.front(pictures, training=False)
+    assert np.allclose(cut.tail(maps, training=False), model(pictures, training=False), atol=1e-5)
+    expected = split_at_features(model)[0](pictures, training=False)
+    assert np.allclose(cut.features(maps, training=False), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_training_is_over_in_time() -> None:

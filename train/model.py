@@ -4,6 +4,7 @@ The maps of one depth or of several are pooled or flattened. With several, each 
 logits are added: so each keeps its own scale in 8 bits. Hidden layers take all depths side by side.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,9 +116,13 @@ def follow(model: keras.Model, made: dict[str, Any]) -> dict[str, Any]:
     for layer in model.layers:
         above = [parent.name for parent in parents(layer)]
         if layer.name not in made and above and all(name in made for name in above):
-            inputs = [made[name] for name in above]
-            more = {"training": False} if isinstance(layer, layers.BatchNormalization) else {}
-            made[layer.name] = layer(inputs if len(inputs) > 1 else inputs[0], **more)
+            node, given = layer.inbound_nodes[0], defaultdict(list)
+            for taken in node.keras_inputs:
+                given[str(id(taken))].append(made[taken.node.layer.name])
+            args, more = node.map_arguments(given)  # as it was called, with what is no tensor: the 3 of x + 3
+            if isinstance(layer, layers.BatchNormalization):
+                more["training"] = False
+            made[layer.name] = layer(*args, **more)
     return made
 
 
