@@ -7,6 +7,7 @@ from convert.graph import WEIGHTED, Graph
 
 # What may stand between the last weights and the scores, and still belongs to the head.
 _FLAT = {"RESHAPE", "SQUEEZE"}
+_POOLS = {*_FLAT, "MEAN", "SUM", "REDUCE_MAX", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MUL", "QUANTIZE", "DEQUANTIZE"}
 _ENDS = {"SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "ADD", "SUB", "MUL", "CONCATENATION"}
 
 
@@ -90,5 +91,7 @@ def _map(graph: Graph, tensor: int) -> int:
 
 def _depth(graph: Graph, tensor: int) -> int:
     """How deep the map lies that a tensor was pooled from: a converter may pool the last one first."""
-    found = _map(graph, tensor)
-    return next((place for place, operator in enumerate(graph.operators) if found in operator.outputs), -1)
+    places = {made: place for place, operator in enumerate(graph.operators) for made in operator.outputs}
+    while tensor in places and graph.kind(graph.operators[places[tensor]]) in _POOLS:
+        tensor = graph.variables(graph.operators[places[tensor]].inputs)[0]
+    return places.get(tensor, -1)

@@ -17,7 +17,7 @@ from convert.choose import choose, device_latencies
 from convert.device import device_runtimes
 from convert.export import export, widen
 from convert.graph import Graph
-from convert.head import linear
+from convert.head import features_of, linear
 from convert.job import Job
 from convert.lower import converted
 from convert.own import as_probabilities
@@ -97,6 +97,19 @@ def test_one_sigmoid_becomes_two_outputs_of_a_linear_head(taps: tuple[str, ...])
     assert two.shape == (20, 2)
     assert np.allclose(two, np.hstack([1 - one, one]), atol=1e-6)
     assert len(linear(Graph(converted(widen(model))))) == (len(taps) + 1)
+
+
+@pytest.mark.parametrize("side", [16, 8])  # the last map has 3 times 3 places, or one alone
+def test_the_features_are_told_in_the_order_of_the_depths(side: int) -> None:
+    image = x = keras.Input((side, side, 3))
+    for number, channels in enumerate((4, 5, 6)):
+        x = layers.Conv2D(channels, 3, 2 if number < 2 else 1, "same", name=f"map_{number}")(x)
+    x = layers.Conv2D(7, 2)(x)
+    model = build_classifier(keras.Model(image, layers.Conv2D(8, 1)(x)), 3, taps=("map_0", "map_1", "map_2"))
+    graph = Graph(converted(model))
+    names, _ = features_of(graph)
+    widths = {graph.name(number): tensor.shape[-1] for number, tensor in enumerate(graph.tensors)}
+    assert [widths[name] for name in names] == [4, 5, 6, 8]
 
 
 @pytest.mark.parametrize("name", ["rest", "both", "logits_softmax", "temperature", "probabilities", "row"])
