@@ -1,5 +1,6 @@
 """What a run leaves behind: its figures, in the run directory and in one sentence."""
 
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,9 +77,15 @@ def write_outcome(
     data: Dataset,
     outcome: Outcome,
     seconds: dict[str, float],
+    started: float,
     searched: list[dict[str, Any]] | None = None,
 ) -> None:
-    """Write all of the run directory but the model, the metrics and then the pictures last, and tell the result."""
+    """Write all of the run directory but the model, the metrics and then the pictures last, and tell the result.
+
+    Args:
+        seconds: what the features and the fit took.
+        started: when the command did, by `time.perf_counter`.
+    """
     out, fit, calibration = options.out, outcome.fit, outcome.calibration
     answers = outcome.answers(data.own_split)
     found = {name: figures(said.argmax(axis=1), truth, data.labels) for name, (said, truth) in answers.items()}
@@ -116,7 +123,7 @@ def write_outcome(
         if outcome.tuned
         else None,
         "search": searched,
-        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "seconds": {name: round(value, 2) for name, value in (seconds | {"total": _since(started)}).items()},
     }
     write_json(out / METRICS, metrics)
     # What is drawn comes last: nothing is lost if it takes more memory than there is.
@@ -130,7 +137,13 @@ def write_outcome(
         write_contact_sheet(out / "augmented.png", data.train, ready.spec, ready.augmentation)
     pictures = {"crossfit": [*data.train, *data.validation], "validation": data.validation, "test": data.test}[first]
     write_html_report(out, ready, data, fit, metrics, found[first], CALLED[first], pictures, answers[first][0])
+    metrics["seconds"]["total"] = round(_since(started), 2)  # the report takes seconds too
+    write_json(out / METRICS, metrics)
     _tell(options, outcome, found, metrics)
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
 
 
 def _calibration(options: Options, outcome: Outcome) -> dict[str, Any]:

@@ -84,8 +84,7 @@ def train_run(
         workers().wait()
         return 0
     outcome = measure(options, ready, data, fitted)
-    seconds["total"] = time.perf_counter() - started
-    write_outcome(options, ready, data, outcome, seconds, searched)
+    write_outcome(options, ready, data, outcome, seconds, started, searched)
     if not fitted.fit.interrupted:
         checkpoint.remove()
     workers().wait()
