@@ -7,13 +7,17 @@ the candidate that the other pictures chose, fitted to those.
 """
 
 import hashlib
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from edge.errors import UserError
 from edge.model.head import NEVER, Head
@@ -23,8 +27,12 @@ FOLDS = 20  # that the figures come from: with five, each head has a fifth fewer
 _COARSE = 5  # folds that candidates are compared in, each of several of those
 _WORK = 1.5e12  # multiplications that the logistic candidates may take in all: ten to thirty seconds
 _ITERATIONS = 60
+_AT_ONCE = 4  # folds: each has a copy of its rows
 TEMPERATURES = np.geomspace(0.1, 100, 32)  # tried on every candidate
 _ROWS = 1024  # pictures whose losses are counted at a time: all at once take gigabytes where there are many labels
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -126,9 +134,11 @@ def solve(
         candidates = [each for each in candidates if each.kind == "lda"]
     logits = {each: np.empty((len(labels), count), np.float32) for each in candidates}
     heads: dict[tuple[Candidate, int], Head] = {}
-    for number in np.unique(coarse):
+    numbers = np.unique(coarse)
+    of_folds = side_by_side(lambda number: space.fit(candidates, coarse != number), numbers)
+    for number, fitted in zip(numbers, of_folds, strict=True):
         own = coarse == number
-        for candidate, head in zip(candidates, space.fit(candidates, ~own), strict=True):
+        for candidate, head in zip(candidates, fitted, strict=True):
             heads[candidate, number] = head
             logits[candidate][own] = space.answers(head, own)
     weights = _weights(labels, count, balance)
@@ -143,12 +153,15 @@ def solve(
         return chosen, float(TEMPERATURES[mean.argmin()])
 
     held_out = np.empty((len(labels), count), np.float32)
-    for number in np.unique(fold):
+
+    def answer(number: int) -> None:
         own = fold == number
         chosen, temperature = best(~own)
         # The search begins at a head that has not seen these pictures either.
         (head,) = space.fit([chosen], ~own, heads[chosen, number % _COARSE])
         held_out[own] = space.answers(head, own) / temperature
+
+    side_by_side(answer, np.unique(fold))
     everything = np.ones(len(labels), bool)
     chosen, temperature = best(everything)
     (found,) = space.fit([chosen], everything, heads[chosen, fold[0] % _COARSE])
@@ -173,7 +186,17 @@ def heads_of_folds(
         features, labels, count, fold, balance: as for `solve`.
     """
     space = Space(features, labels, count, (), balance)
-    return [space.back(space.fit([candidate], fold != number)[0]) for number in range(int(fold.max()) + 1)]
+    found = side_by_side(lambda number: space.fit([candidate], fold != number)[0], range(int(fold.max()) + 1))
+    return [space.back(head) for head in found]
+
+
+def side_by_side(fit: Callable[[int], T], folds: Iterable[int]) -> list[T]:
+    """What a function gives for each fold, several at a time.
+
+    With a thread each for the products too: those of a head are thin, and wait for their threads longer than they take.
+    """
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _AT_ONCE)) as pool:
+        return list(pool.map(fit, folds))
 
 
 def _choose(right: dict[Candidate, np.ndarray], losses: dict[Candidate, np.ndarray], weights: np.ndarray) -> Candidate:

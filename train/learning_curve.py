@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from train.figures import Figures, figures
-from train.heads import TEMPERATURES, Candidate, Space, log_losses
+from train.heads import TEMPERATURES, Candidate, Space, log_losses, side_by_side
 
 QUICK = Candidate("lda", 0.6)  # solved in a tenth of a second, and within a point of the best one
 _PARTS = 5
@@ -30,13 +30,16 @@ def _of_share(space: Space, labels: np.ndarray, fold: np.ndarray, share: float) 
     """`out_of_fold`, of heads that are fitted to a share of the other folds: the first ones, or the last ones if it is
     negative."""
     answers = np.empty((len(labels), space.count), np.float32)
-    for part in np.unique(fold % _PARTS):
+
+    def answer(part: int) -> None:
         own = fold % _PARTS == part
         others = np.unique(fold[~own])
         some = max(1, round(abs(share) * len(others)))
         used = np.isin(fold, others[:some] if share > 0 else others[-some:])
         (head,) = space.fit([QUICK], used)
         answers[own] = space.answers(head, own)
+
+    side_by_side(answer, np.unique(fold % _PARTS))
     return answers / TEMPERATURES[log_losses(answers, labels).mean(axis=0).argmin()]
 
 
