@@ -16,7 +16,6 @@ from convert.metadata import add_metadata
 from convert.quantize import quantize
 from convert.schemes import SCHEMES
 from convert.selective import quantize_selectively
-from convert.tune import tune
 from edge.model.contract import ModelSpec, append_files
 from train.keras import apart, keras, layers
 from train.model import parents
@@ -27,6 +26,8 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
     scheme = SCHEMES[name]
     notes: dict[str, Any] = {}
     if scheme.training:
+        from convert.tune import tune  # tensorflow-model-optimization takes seconds to load
+
         model, notes["training"] = tune(job, scheme.training)
         job = replace(job, model=model)
     if scheme.selective:

@@ -27,7 +27,6 @@ from convert.sanity import complaint
 from convert.schemes import BASELINE, SCHEMES
 from convert.stats import ALPHA, CONFIDENCE, RULES, judge, reference_figures
 from convert.tell import ACCEPTED, advice, held_out_alone, print_table
-from convert.tune import refusal
 from edge.errors import UserError
 from edge.files import whole
 from edge.model.contract import read_model
@@ -196,12 +195,18 @@ def never_held_out(pictures: Sequence[Picture], run: Run) -> list[Picture]:
     return remaining
 
 
+def _cannot_train(job: Job, scheme: str) -> str | None:
+    from convert.tune import refusal  # tensorflow-model-optimization takes seconds to load
+
+    return refusal(job.model, SCHEMES[scheme].training)
+
+
 def make(job: Job, schemes: Sequence[str], folder: Path, proof: Proof, runtimes: list[str], tried: Tried) -> None:
     """Write the file of each scheme and prove it; one that cannot be made or run says why, and stops no other."""
     for scheme in schemes:
         path = folder / f"{scheme}.tflite"
         try:
-            if SCHEMES[scheme].training and (reason := refusal(job.model, SCHEMES[scheme].training)):
+            if SCHEMES[scheme].training and (reason := _cannot_train(job, scheme)):
                 raise UserError(reason)
             with waiting(f"{scheme}: converting"):
                 data, notes = export(job, scheme)
