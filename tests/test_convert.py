@@ -112,7 +112,7 @@ def test_the_features_are_told_in_the_order_of_the_depths(side: int) -> None:
     assert [widths[name] for name in names] == [4, 5, 6, 8]
 
 
-@pytest.mark.parametrize("name", ["rest", "both", "logits_softmax", "temperature", "probabilities", "row"])
+@pytest.mark.parametrize("name", ["rest", "both", "logits_softmax", "temperature", "probabilities"])
 @pytest.mark.parametrize("end", ["sigmoid", "flat", "logit"])
 def test_a_model_may_call_its_layers_what_it_likes(name: str, end: str) -> None:
     """Also as we call those that we put behind it."""
