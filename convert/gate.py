@@ -31,9 +31,9 @@ from edge.errors import UserError
 from edge.files import whole
 from edge.model.contract import read_model
 from train.dataset import Picture
-from train.heads import Candidate
 from train.progress import waiting
 from train.rundir import MODEL, Run, write_json
+from train.space import Candidate
 
 # Where the command line names no scheme: the first, and each next row only where none before it passed.
 RESCUE = ("int8",), ("float16", "dynamic"), ("selective-int8",)

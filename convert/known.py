@@ -90,8 +90,8 @@ def remember(
     """Make the bank, and set the likeness so that about `share` of the right answers fall short of it.
 
     Pictures that were held out from the start may differ from the others, as photos of other days do, and the camera
-    is nearer to those. Where they lose more than chance explains, their limit counts; else that of the pictures that the
-    bank is made of, fold by fold.
+    is nearer to those. Where they lose more than chance explains, their limit counts; else that of the pictures
+    that the bank is made of, fold by fold.
 
     Args:
         features: of the last depth, float32 (pictures, features), by the graph that goes into the file.

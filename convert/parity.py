@@ -16,8 +16,8 @@ from convert.stats import compare
 from edge.model.contract import read_model
 from train.dataset import Picture
 from train.features import Features
-from train.heads import Candidate
 from train.progress import progress, waiting
+from train.space import Candidate
 
 THREADS = os.cpu_count() or 1
 SAME = 0.995  # of the held-out pictures get the label that the features and the head, or another runtime, give

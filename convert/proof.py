@@ -20,10 +20,11 @@ from edge.model.contract import ModelSpec
 from edge.model.head import Head, softmax
 from train.dataset import Picture
 from train.features import Features, extract, keras_engine
-from train.heads import Candidate, folds, heads_of_folds
+from train.heads import folds, heads_of_folds
 from train.measure import predict
 from train.model import parts, read_head, split_at_features
 from train.rundir import Run
+from train.space import Candidate
 
 OUT_OF_FOLD = "out of fold"
 

@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from edge.errors import UserError
 from edge.model.head import ledoit_wolf, solve_lda
 from train.dataset import Picture
-from train.heads import Candidate, folds, solve, solve_logistic
+from train.heads import folds, solve
+from train.space import Candidate, solve_logistic
 
 
 def clusters(

@@ -12,10 +12,11 @@ from convert.graph import Graph
 from convert.proof import OUT_OF_FOLD, finished_head, only_held_out, proof_of
 from edge.model.contract import ModelSpec, read_model
 from train.features import extract, keras_engine
-from train.heads import Candidate, folds, heads_of_folds
+from train.heads import folds, heads_of_folds
 from train.keras import keras
 from train.model import parts, read_head, split_at_features
 from train.rundir import Run, read_run
+from train.space import Candidate
 
 SOLVED = {"head": {"kind": "lda", "strength": 0.3}, "unfrozen": []}
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from train.figures import Figures, figures
-from train.heads import TEMPERATURES, Candidate, Space, log_losses, side_by_side
+from train.heads import TEMPERATURES, log_losses, side_by_side
+from train.space import Candidate, Space
 
 QUICK = Candidate("lda", 0.6)  # solved in a tenth of a second, and within a point of the best one
 _PARTS = 5
