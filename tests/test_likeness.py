@@ -125,6 +125,18 @@ def test_the_first_of_the_bank_is_the_medoid() -> None:
     assert choose(rows, np.zeros(50, int), 1) == [cosine_similarity(rows).sum(axis=0).argmax()]
 
 
+@given(pictures=st.integers(2, 60), seed=st.integers(0, 50))
+def test_each_of_the_bank_brings_most(pictures: int, seed: int) -> None:
+    """By brute force: nobody else would have brought the pictures nearer to the bank, one after the other."""
+    rows = np.random.default_rng(seed).standard_normal((pictures, 5))
+    near = cosine_similarity(rows)
+    best = np.full(pictures, -1.0)
+    for place in choose(rows, np.zeros(pictures, int), 12):
+        gains = np.maximum(near - best, 0).sum(axis=1)
+        assert gains[place] >= gains.max() - 1e-4
+        best = np.maximum(best, near[place])
+
+
 def test_copies_do_not_fill_the_bank() -> None:
     assert len(choose(np.ones((30, 4)), np.zeros(30, int), 10)) == 1
 
