@@ -65,13 +65,15 @@ def choose(features: np.ndarray, labels: np.ndarray, size: int = SIZE) -> np.nda
     """
     rows, order = unit(features), []
     points = rows.any(axis=1)
+    counts = np.unique(labels[points], return_counts=True)[1]
+    each = next((rank for rank in range(size) if np.minimum(counts, rank).sum() >= size), size)
     for label in np.unique(labels):
         own = np.flatnonzero((labels == label) & points)
         own = own[np.linspace(0, len(own) - 1, min(len(own), _MOST)).astype(int)]
         near = rows[own] @ rows[own].T
         best = np.full(len(own), -1.0, np.float32)
         gains = (near - best).sum(axis=1)  # at most: what each brought when it was last asked, as gains only fall
-        for rank in range(min(len(own), size)):
+        for rank in range(min(len(own), each)):
             while True:
                 found = int(gains.argmax())
                 gain = np.maximum(near[found] - best, 0).sum()
