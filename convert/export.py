@@ -37,7 +37,7 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
     elif scheme.recipe:
         seen = None if scheme.recipe == "float16" else job.seen
         graph = quantize(job.graph, scheme.recipe, job.spec, seen)
-        if name == "int8" and job.solved and linear(Graph(job.graph)):
+        if scheme.recipe == "int8" and job.solved and linear(Graph(job.graph)):
             again, spec, notes["head"] = solve_again(job.graph, graph, job.solved, job.spec)
             graph, job = quantize(again, scheme.recipe, spec, seen), replace(job, spec=spec)
     else:

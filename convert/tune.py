@@ -32,6 +32,7 @@ BATCHES = 20
 SPARSITY = 0.5
 CLUSTERS = 32
 RANGE_PICTURES = 32
+_VERSION = 2  # of the fit: what another one left in the cache is of no use
 
 _collab = tfmot.experimental.combine
 _schemes = {
@@ -55,7 +56,7 @@ def tune(job: Job, steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Put a model through steps of the table, with what was done as JSON values."""
     assert job.model is not None  # `refusal`
     model = trainable_copy(job.model)
-    how = job.model.to_json(), job.spec.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation
+    how = job.model.to_json(), job.spec.to_json(), BATCH, ROUNDS, BATCHES, job.augmentation, _VERSION
     digest = hashlib.sha256(repr(how).encode())
     for weight in job.model.get_weights():
         digest.update(weight.tobytes())
@@ -115,6 +116,9 @@ def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: Job) -> None
     They would start at -6 to 6 and move by a thousandth a batch: too slow for a short fit.
     """
     inner = {layer.name: layer.output for layer in model.layers[1:]}
+    for layer in model.layers:
+        if getattr(layer, "activation", None) is keras.activations.softmax and layer.weights:
+            inner[layer.name] = _linear(layer)(layer.input)  # its range is that of the logits
     outputs = keras.Model(model.input, inner)
     low, high = dict.fromkeys(inner, 0.0), dict.fromkeys(inner, 0.0)
     for tensor, *_ in samples(job.calibration[:RANGE_PICTURES], job.spec):
@@ -124,10 +128,18 @@ def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: Job) -> None
     for layer in wrapped.layers:
         for weight in layer.weights:
             name, end = layer.name.removeprefix("quant_"), weight.name.rpartition("/")[2]
-            if end in ("output_min:0", "post_activation_min:0") and name in low:
+            if end in ("output_min:0", "post_activation_min:0", "pre_activation_min:0") and name in low:
                 weight.assign(low[name])
-            elif end in ("output_max:0", "post_activation_max:0") and name in high:
+            elif end in ("output_max:0", "post_activation_max:0", "pre_activation_max:0") and name in high:
                 weight.assign(high[name])
+
+
+def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A copy of a layer without its activation."""
+    copy = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    copy.build(layer.input_shape)
+    copy.set_weights(layer.get_weights())
+    return copy
 
 
 def _exact_input(model: keras.Model, job: Job) -> keras.Model:
@@ -154,7 +166,14 @@ def _prune(model: keras.Model, job: Job) -> keras.Model:
 
 def _cluster(model: keras.Model, job: Job) -> keras.Model:
     start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
-    return tfmot.clustering.keras.cluster_weights(model, number_of_clusters=CLUSTERS, cluster_centroids_init=start)
+
+    def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
+        # tensorflow-model-optimization leaves out such convolutions itself, but fails at such a Dense.
+        if isinstance(layer, layers.Dense) and math.prod(layer.kernel.shape) < CLUSTERS:
+            return layer
+        return tfmot.clustering.keras.cluster_weights(layer, CLUSTERS, start)
+
+    return keras.models.clone_model(model, clone_function=wrap)
 
 
 STEPS = {
