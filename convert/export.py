@@ -11,7 +11,6 @@ from convert.graph import Graph
 from convert.head import features_of, linear
 from convert.int8_head import solve_again
 from convert.job import Job
-from convert.lower import converted
 from convert.metadata import add_metadata
 from convert.quantize import quantize
 from convert.schemes import SCHEMES
@@ -32,8 +31,6 @@ def export(job: Job, name: str) -> tuple[bytes, dict[str, Any]]:
         job = replace(job, model=model)
     if scheme.selective:
         graph, notes["float_layers"] = quantize_selectively(job)
-    elif configure := scheme.configure:
-        graph = converted(job.model, lambda converter: configure(converter, job.samples))
     elif scheme.recipe:
         seen = None if scheme.recipe == "float16" else job.seen
         graph = quantize(job.graph, scheme.recipe, job.spec, seen)

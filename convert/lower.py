@@ -2,20 +2,16 @@
 
 import ctypes
 import gc
-from collections.abc import Callable
 from contextlib import suppress
 
 from edge.quiet import quiet
-from train.keras import keras, lite_converter, tf
+from train.keras import keras, lite_converter
 
 
-def converted(
-    model: keras.Model, configure: Callable[[tf.lite.TFLiteConverter], None] = lambda converter: None
-) -> bytes:
+def converted(model: keras.Model) -> bytes:
     """The graph that the converter makes of a model."""
     free_memory()
     converter = lite_converter(model)
-    configure(converter)
     with quiet():
         return converter.convert()
 

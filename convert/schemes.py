@@ -1,14 +1,6 @@
 """The table of quantization schemes: what each does to the model first, and how the graph is quantized."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-import numpy as np
-
-from train.keras import tf
-
-Samples = Callable[[], Iterable[list[np.ndarray]]]
-Configure = Callable[[tf.lite.TFLiteConverter, Samples], None]
 
 
 @dataclass(frozen=True)
@@ -18,23 +10,14 @@ class Scheme:
     Attributes:
         summary: one line for people.
         recipe: a key of `convert.quantize.RECIPES`, or nothing for a float graph.
-        configure: sets up TensorFlow's converter instead, given the representative data set: a function that yields
-            lists of one float32 tensor (1, height, width, 3).
         training: steps of `convert.tune` that the model goes through before, in this order.
         selective: whether the layers that quantization hurts most stay in float.
     """
 
     summary: str
     recipe: str = ""
-    configure: Configure | None = None
     training: tuple[str, ...] = ()
     selective: bool = False
-
-
-def _trained_int8(converter: tf.lite.TFLiteConverter, samples: Samples) -> None:
-    # The ranges of all activations were learned: there is nothing to calibrate.
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.uint8
 
 
 SCHEMES = {
@@ -47,20 +30,18 @@ SCHEMES = {
     "int8": Scheme("8-bit weights (per channel) and activations, uint8 pixels in, float scores out", "int8"),
     "int16x8": Scheme("8-bit weights, 16-bit activations: for models that int8 hurts; slow on most CPUs", "int16x8"),
     "selective-int8": Scheme("int8, but the layers that it hurts most stay in float", selective=True),
-    "qat-int8": Scheme("int8 after quantization-aware training", "", _trained_int8, ("quantize",)),
-    "pruned-int8": Scheme("int8 after magnitude pruning: half of the weights are zero", "int8", None, ("prune",)),
-    "clustered-int8": Scheme("int8 after weight clustering: few different weights a layer", "int8", None, ("cluster",)),
+    "qat-int8": Scheme("int8 after quantization-aware training", "int8", ("quantize",)),
+    "pruned-int8": Scheme("int8 after magnitude pruning: half of the weights are zero", "int8", ("prune",)),
+    "clustered-int8": Scheme("int8 after weight clustering: few different weights a layer", "int8", ("cluster",)),
     "pruned-qat-int8": Scheme(
         "pruning, then quantization-aware training that keeps the zeros",
-        "",
-        _trained_int8,
-        ("prune", "quantize-pruned"),
+        "int8",
+        ("prune", "quantize"),
     ),
     "clustered-qat-int8": Scheme(
         "clustering, then quantization-aware training that keeps the clusters",
-        "",
-        _trained_int8,
-        ("cluster", "quantize-clustered"),
+        "int8",
+        ("cluster", "quantize"),
     ),
 }
 BASELINE = "float32"

@@ -17,7 +17,7 @@ import tensorflow_model_optimization as tfmot
 
 from convert.calibrate import samples
 from convert.job import Job
-from edge.model.preprocess import FLOAT32, lookup_table, prepare
+from edge.model.preprocess import prepare
 from edge.quiet import quiet
 from train.augment import views
 from train.cache import cache_folder, locked
@@ -32,14 +32,7 @@ BATCHES = 20
 SPARSITY = 0.5
 CLUSTERS = 32
 RANGE_PICTURES = 32
-_VERSION = 2  # of the fit: what another one left in the cache is of no use
-
-_collab = tfmot.experimental.combine
-_schemes = {
-    "quantize": tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme,
-    "quantize-pruned": _collab.Default8BitPrunePreserveQuantizeScheme,
-    "quantize-clustered": _collab.Default8BitClusterPreserveQuantizeScheme,
-}
+_VERSION = 3  # of the fit: what another one left in the cache is of no use
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class Step:
     """One entry of the table: how a model is made ready to learn something, and what remains of it afterwards."""
 
     wrap: Callable[[keras.Model, Job], keras.Model]
-    unwrap: Callable[[keras.Model, Job], keras.Model]
+    unwrap: Callable[[keras.Model, keras.Model], keras.Model]
     callbacks: Callable[[], list[keras.callbacks.Callback]] = list
     learning_rate: float = 1e-5
 
@@ -69,9 +62,7 @@ def tune(job: Job, steps: Sequence[str]) -> tuple[keras.Model, dict[str, Any]]:
         with quiet():
             wrapped = step.wrap(model, job)
         losses[name] = _fit(wrapped, job, name, digest.hexdigest()[:32])
-        model = step.unwrap(wrapped, job)
-        if name != steps[-1]:
-            model = trainable_copy(model)  # what was stripped is wired to the model that was wrapped
+        model = trainable_copy(step.unwrap(wrapped, model))  # what was stripped is wired to the model that was wrapped
     return model, {"steps": list(steps), "pictures": ROUNDS * _batches(job.train) * BATCH, "loss": losses}
 
 
@@ -81,7 +72,7 @@ def refusal(model: keras.Model | None, steps: Sequence[str]) -> str | None:
         return "a .tflite file cannot be trained: give the Keras model"
     if not any(isinstance(layer, layers.Conv2D | layers.Dense) for layer in model.layers):
         return "this model is one opaque layer, and training-time schemes cannot see into it"
-    if any(step in _schemes for step in steps):
+    if "quantize" in steps:
         try:
             with quiet():
                 tfmot.quantization.keras.quantize_apply(tfmot.quantization.keras.quantize_annotate_model(model))
@@ -100,14 +91,40 @@ def trainable_copy(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _quantize(scheme: str) -> Step:
-    def wrap(model: keras.Model, job: Job) -> keras.Model:
-        annotated = tfmot.quantization.keras.quantize_annotate_model(model)
-        wrapped = tfmot.quantization.keras.quantize_apply(annotated, _schemes[scheme]())
-        _measured_ranges(wrapped, model, job)
-        return _exact_input(wrapped, job)
+def _quantize(model: keras.Model, job: Job) -> keras.Model:
+    wrapped = tfmot.quantization.keras.quantize_apply(tfmot.quantization.keras.quantize_annotate_model(model))
+    _measured_ranges(wrapped, model, job)
+    return wrapped
 
-    return Step(wrap, _exact_input)
+
+def _unquantized(wrapped: keras.Model, model: keras.Model) -> keras.Model:
+    """The model with the weights that were fitted; it is quantized like any other then, with ranges that are measured.
+
+    What a step before made zero or equal stays so: zeros, and a cluster as the mean of what became of it.
+    """
+    ends = "_min:0", "_max:0", "optimizer_step:0"
+    found = {
+        wrapper.layer.name: [weight.numpy() for weight in wrapper.weights if not weight.name.endswith(ends)]
+        for wrapper in wrapped.layers
+        if hasattr(wrapper, "layer")
+    }
+    names = {layer.name for layer in model.layers}
+    apart = [weights for name, weights in found.items() if name not in names]  # of separable convolutions: two layers
+    for layer in model.layers:
+        if before := layer.get_weights():
+            after = list(found.get(layer.name, []))
+            while len(after) < len(before):
+                after += apart.pop(0)
+            layer.set_weights([_tied(*pair) for pair in zip(before, after, strict=True)])
+    return model
+
+
+def _tied(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    if before.ndim < 2:
+        return after
+    values, which = np.unique(before, return_inverse=True)
+    means = np.bincount(which.ravel(), after.ravel()) / np.bincount(which.ravel())
+    return np.where(values == 0, 0, means)[which].reshape(before.shape)
 
 
 def _measured_ranges(wrapped: keras.Model, model: keras.Model, job: Job) -> None:
@@ -142,20 +159,6 @@ def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
     return copy
 
 
-def _exact_input(model: keras.Model, job: Job) -> keras.Model:
-    """Set the range of the input to that of a pixel, so that uint8 pixels need no arithmetic."""
-    ends = lookup_table(job.spec.mean, job.spec.std, FLOAT32)
-    assert ends is not None  # float tables always change something
-    for layer in model.layers:
-        if type(layer).__name__ == "QuantizeLayer":
-            for weight in layer.weights:
-                if weight.name.endswith("_min:0"):
-                    weight.assign(ends.min())
-                elif weight.name.endswith("_max:0"):
-                    weight.assign(ends.max())
-    return model
-
-
 def _prune(model: keras.Model, job: Job) -> keras.Model:
     # The share of zeros rises over the first three quarters of the batches; the rest heals.
     schedule = tfmot.sparsity.keras.PolynomialDecay(
@@ -179,14 +182,14 @@ def _cluster(model: keras.Model, job: Job) -> keras.Model:
 STEPS = {
     # Low rates: a fitted model has next to no loss, and of gradients that are noise Adam makes full steps. At 1e-4 the
     # loss on training rose, and up to five of 256 validation pictures were lost.
-    **{name: _quantize(name) for name in _schemes},
+    "quantize": Step(_quantize, _unquantized),
     "prune": Step(
         _prune,
-        lambda model, job: tfmot.sparsity.keras.strip_pruning(model),
+        lambda wrapped, model: tfmot.sparsity.keras.strip_pruning(wrapped),
         lambda: [tfmot.sparsity.keras.UpdatePruningStep()],
         3e-4,  # half of the weights are gone: the others have further to go
     ),
-    "cluster": Step(_cluster, lambda model, job: tfmot.clustering.keras.strip_clustering(model)),
+    "cluster": Step(_cluster, lambda wrapped, model: tfmot.clustering.keras.strip_clustering(wrapped)),
 }
 
 

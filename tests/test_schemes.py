@@ -57,7 +57,9 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
                 frame = picture(label, number + 1000 * (split == "train"))
                 cv2.imwrite(str(folder / f"{number:03}.png"), frame)
                 known += [(frame, label)] if split == "train" else []
-    classifier(np.stack([frame for frame, _ in known]), np.array([label for _, label in known])).save(root / "own.keras")
+    classifier(np.stack([frame for frame, _ in known]), np.array([label for _, label in known])).save(
+        root / "own.keras"
+    )
     spec = ModelSpec(LABELS, (SIDE, SIDE), mean=(127.5,) * 3, std=(127.5,) * 3, backbone="by hand")
     (root / "spec.json").write_text(spec.to_json())
     job = run_here(

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import pytest
 from conftest import ROOT, colour_picture, run_module
 
 from convert.job import Job
-from convert.tune import ROUNDS, tune
+from convert.tune import CLUSTERS, ROUNDS, STEPS, trainable_copy, tune
 from edge.model.contract import ModelSpec
 from train.checkpoint import Checkpoint
 from train.dataset import Picture
@@ -70,6 +71,35 @@ def test_a_stopped_step_ends_as_an_undisturbed_one(
     saved.clear()
     assert all(np.array_equal(one, other) for one, other in zip(continued, fitted("other"), strict=True))
     assert saved == []  # finished: nothing is fitted again
+
+
+def test_quantize_aware_training_keeps_what_a_step_before_made(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FROSTLITE_CACHE", str(tmp_path))
+    keras.utils.set_random_seed(1)
+    start = job.model.get_layer("convolution").get_weights()[0]  # type: ignore[union-attr]
+    pruned, clustered, plain = (
+        tune(job, steps)[0].get_layer("convolution").get_weights()[0]
+        for steps in (("prune", "quantize"), ("cluster", "quantize"), ("quantize",))
+    )
+    assert (pruned == 0).mean() == pytest.approx(0.5, abs=0.01)
+    assert 4 < len(np.unique(clustered)) <= CLUSTERS
+    assert 0 < np.abs(plain - start).max() < 0.01  # it learned, at a low rate
+
+
+def test_quantize_aware_training_of_layers_that_are_taken_apart(job: Job, tmp_path: Path) -> None:
+    """tensorflow-model-optimization makes two layers of a separable convolution; what comes back has one again."""
+    image = keras.Input((SIDE, SIDE, 3))
+    x = layers.SeparableConv2D(8, 3, strides=2, use_bias=False, name="first")(image)
+    x = layers.ReLU()(layers.BatchNormalization(name="normal")(x))
+    x = layers.GlobalAveragePooling2D()(layers.SeparableConv2D(6, 3, activation="relu", name="second")(x))
+    model = keras.Model(image, layers.Dense(2, activation="softmax", name="scores")(x))
+    wrapped = STEPS["quantize"].wrap(trainable_copy(model), replace(job, model=model))
+    back = STEPS["quantize"].unwrap(wrapped, trainable_copy(model))
+    for layer in model.layers:
+        for before, after in zip(layer.get_weights(), back.get_layer(layer.name).get_weights(), strict=True):
+            assert np.array_equal(before, after), layer.name
 
 
 @pytest.mark.slow
