@@ -1,18 +1,20 @@
 """Runs a `.tflite` file as a device would: a process of its own, `edge` alone, no TensorFlow.
 
-    python -m convert.device scores MODEL RUNTIME THREADS OUT.npz < paths
-    python -m convert.device speed MODEL RUNTIME THREADS OUT.npz < paths
+    python -m convert.device scores RUNTIME THREADS OUT.npz MODEL < paths
+    python -m convert.device memory RUNTIME THREADS OUT.npz MODEL < paths
+    python -m convert.device speed RUNTIME THREADS OUT.npz MODEL… < paths
 
 `scores` runs all pictures (paths with a zero byte between), one runtime a core, and writes the scores (pictures,
-labels); it prints a line a picture. `speed` runs the first picture again and again with all threads, and writes the
-milliseconds of bare invocations, warm, and the peak of resident memory. A model that kills its runtime kills only this
-process.
+labels); it prints a line a picture. The others run the first picture again and again with all threads: `memory` writes
+the peak of resident memory, `speed` the milliseconds of bare invocations, warm, of models that take turns, so that a
+busy moment falls on all. A model that kills its runtime kills only this process.
 """
 
 import importlib.util
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,8 +27,9 @@ from edge.model.interpreter import RUNTIMES
 from edge.model.preprocess import prepare
 from edge.pictures import read_picture
 
-_INVOCATIONS = 20, 200  # at least, and at most
-_SECONDS = 3.0  # enough of it, between the two
+_TURN = 6  # invocations, the first of which finds the caches full of another model and does not count
+_TURNS = 4, 40  # at least, and at most
+_SECONDS = 3.0  # enough of it for one model, between the two
 
 
 def device_runtimes() -> list[str]:
@@ -36,15 +39,15 @@ def device_runtimes() -> list[str]:
 
 
 def main() -> None:
-    job, model, runtime, threads, out = sys.argv[1:]
+    job, runtime, threads, out, *models = sys.argv[1:]
     paths = [os.fsdecode(name) for name in sys.stdin.buffer.read().split(b"\0")]
-    np.savez(out, **{"scores": scores, "speed": speed}[job](model, runtime, int(threads), paths))
+    np.savez(out, **{"scores": scores, "memory": memory, "speed": speed}[job](models, runtime, int(threads), paths))
 
 
-def scores(model: str, runtime: str, threads: int, paths: list[str]) -> dict[str, np.ndarray]:
+def scores(models: list[str], runtime: str, threads: int, paths: list[str]) -> dict[str, np.ndarray]:
     free: SimpleQueue[Classifier] = SimpleQueue()
     for _ in range(threads):
-        free.put(Classifier(model, runtime=runtime, threads=1))
+        free.put(Classifier(models[0], runtime=runtime, threads=1))
 
     def one(path: str) -> np.ndarray:
         classifier = free.get()
@@ -58,18 +61,34 @@ def scores(model: str, runtime: str, threads: int, paths: list[str]) -> dict[str
         return {"scores": np.stack(list(pool.map(one, paths)))}
 
 
-def speed(model: str, runtime: str, threads: int, paths: list[str]) -> dict[str, np.ndarray]:
-    with Classifier(model, runtime=runtime, threads=threads) as classifier:
-        tensor = prepare(read_picture(paths[0]), classifier.spec, classifier.interpreter.input)
-        milliseconds: list[float] = []
-        begun = time.perf_counter()
-        while len(milliseconds) < _INVOCATIONS[0] or (
-            len(milliseconds) < _INVOCATIONS[1] and time.perf_counter() - begun < _SECONDS
-        ):
-            start = time.perf_counter()
-            classifier.interpreter.invoke(tensor)
-            milliseconds.append((time.perf_counter() - start) * 1e3)
-    return {"milliseconds": np.array(milliseconds), "peak": np.array(peak_bytes())}
+def memory(models: list[str], runtime: str, threads: int, paths: list[str]) -> dict[str, np.ndarray]:
+    invoke = _ready(models[0], runtime, threads, paths[0])
+    for _ in range(_TURN):
+        invoke()
+    return {"peak": np.array(peak_bytes())}
+
+
+def speed(models: list[str], runtime: str, threads: int, paths: list[str]) -> dict[str, np.ndarray]:
+    ready = [_ready(model, runtime, threads, paths[0]) for model in models]
+    milliseconds: list[list[float]] = [[] for _ in ready]
+    begun, (least, most) = time.perf_counter(), _TURNS
+    for turn in range(most):
+        if turn >= least and time.perf_counter() - begun > _SECONDS * len(ready):
+            break
+        for invoke, found in zip(ready, milliseconds, strict=True):
+            invoke()
+            for _ in range(_TURN - 1):
+                start = time.perf_counter()
+                invoke()
+                found.append((time.perf_counter() - start) * 1e3)
+    return {"milliseconds": np.array(milliseconds)}
+
+
+def _ready(model: str, runtime: str, threads: int, path: str) -> Callable[[], np.ndarray]:
+    """What invokes a model once with the tensor of a picture."""
+    classifier = Classifier(model, runtime=runtime, threads=threads)
+    tensor = prepare(read_picture(path), classifier.spec, classifier.interpreter.input)
+    return lambda: classifier.interpreter.invoke(tensor)
 
 
 def peak_bytes() -> int:

@@ -20,7 +20,7 @@ from convert.job import Job, augmentation_of
 from convert.known import with_known
 from convert.load import one_line
 from convert.own import kind_of, own_run
-from convert.parity import prove
+from convert.parity import prove, speeds
 from convert.proof import Proof, Sample, proof_of
 from convert.report import provenance, write_report
 from convert.sanity import complaint
@@ -93,6 +93,9 @@ def convert(options: argparse.Namespace, run: Run | None) -> int:
         rescue(job, folder, proof, runtimes, tried)
     give_verdicts(tried.variants[:1], options.tolerance, ALPHA)
     variants = sorted(tried.variants, key=lambda row: list(SCHEMES).index(row["scheme"]))
+    times = speeds([folder / row["file"] for row in variants], proof.held_out.pictures[0], runtimes[0])
+    for row, latency in zip(variants, times, strict=True):
+        row["latency_ms"] = latency
 
     chosen, why, good = choose(variants, options.tolerance, options.prefer, bench)
     with whole(folder / "best.tflite") as part:

@@ -26,8 +26,8 @@ SAME = 0.995  # of the held-out pictures get the label that the features and the
 def prove(
     model: Path, proof: Proof, runtimes: Sequence[str], own: Candidate | None = None, learned: bool = False
 ) -> tuple[dict[str, Any], Sample, np.ndarray, Features | None]:
-    """All that is measured of a `.tflite` file but the verdict, as JSON values; the pictures that it was measured on,
-    its scores of them (pictures, labels), and its features of them, if they are what was measured.
+    """All that is measured of a `.tflite` file but verdict and speed, as JSON values; the pictures that it was measured
+    on, its scores of them (pictures, labels), and its features of them, if they are what was measured.
 
     The first runtime runs the finished file on what is held out. Where all pictures count, the figures are those of its
     features, out of fold, and the file must give the labels of its features and its head. Another runtime is "ok" if
@@ -62,7 +62,7 @@ def prove(
     variant = compare(sample.reference, measured, sample.truth, sample.labels) | told
     variant["proved_on"] = sample.how
     variant["flips"] = flips(sample, measured)
-    variant |= speed(model, held_out.pictures[0], main)
+    variant["peak_bytes"] = peak_bytes(model, held_out.pictures[0], main)
     variant["runtimes"] = {}
     for name, result in answers.items():
         if isinstance(result, str) or same(found.argmax(axis=1), result):
@@ -99,37 +99,49 @@ def flips(sample: Sample, scores: np.ndarray) -> list[dict[str, Any]]:
 
 def scores(model: Path, pictures: Sequence[Picture], runtime: str) -> np.ndarray | str:
     """Scores of all pictures, float32 (pictures, labels); a sentence if the runtime cannot do it."""
-    found = _run("scores", model, pictures, runtime)
+    found = _run("scores", [model], pictures, runtime, progress(f"{model.stem} in {runtime}", len(pictures)))
     return found if isinstance(found, str) else found["scores"]
 
 
-def speed(model: Path, picture: Picture, runtime: str) -> dict[str, Any]:
-    """How long an invocation takes, warm, with `THREADS` threads, and how much memory it all takes; JSON values.
+def peak_bytes(model: Path, picture: Picture, runtime: str) -> int:
+    """How much memory a process takes that runs a file with `THREADS` threads.
 
     Raises:
         RuntimeError: if the runtime cannot do it.
     """
-    found = _run("speed", model, [picture], runtime)
+    return int(_measured("memory", [model], picture, runtime, f"{model.stem} in {runtime}")["peak"])
+
+
+def speeds(models: Sequence[Path], picture: Picture, runtime: str) -> list[dict[str, Any]]:
+    """How long an invocation of each file takes, warm, with `THREADS` threads, while they take turns; JSON values.
+
+    Raises:
+        RuntimeError: if the runtime cannot do it.
+    """
+    found = _measured("speed", models, picture, runtime, f"timing in {runtime}")["milliseconds"]
+    ends = np.percentile(found, [50, 95], axis=1).round(2)
+    return [{"p50": float(p50), "p95": float(p95), "threads": THREADS} for p50, p95 in ends.T]
+
+
+def _measured(job: str, models: Sequence[Path], picture: Picture, runtime: str, what: str) -> dict[str, np.ndarray]:
+    found = _run(job, models, [picture], runtime, waiting(what))
     if isinstance(found, str):
         raise RuntimeError(found)
-    p50, p95 = np.percentile(found["milliseconds"], [50, 95])
-    return {
-        "latency_ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "threads": THREADS},
-        "peak_bytes": int(found["peak"]),
-    }
+    return found
 
 
-def _run(job: str, model: Path, pictures: Sequence[Picture], runtime: str) -> dict[str, np.ndarray] | str:
-    what = f"{model.stem} in {runtime}"
-    shown: Any = progress(what, len(pictures)) if job == "scores" else waiting(f"{what}: timing")
+def _run(
+    job: str, models: Sequence[Path], pictures: Sequence[Picture], runtime: str, shown: Any
+) -> dict[str, np.ndarray] | str:
     with tempfile.TemporaryDirectory() as name, (Path(name) / "errors").open("w+", errors="replace") as errors:
         paths, out = Path(name) / "paths", Path(name) / "out.npz"
         paths.write_bytes(b"\0".join(os.fsencode(picture.path.resolve()) for picture in pictures))
+        files = [str(model.resolve()) for model in models]
         with (
             paths.open() as given,
             shown as bar,
             subprocess.Popen(
-                [sys.executable, "-m", "convert.device", job, str(model.resolve()), runtime, str(THREADS), str(out)],
+                [sys.executable, "-m", "convert.device", job, runtime, str(THREADS), str(out), *files],
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -147,7 +159,7 @@ def _run(job: str, model: Path, pictures: Sequence[Picture], runtime: str) -> di
             errors.seek(0)
             lines = errors.read().strip().splitlines()
             if process.returncode == 2 and lines:
-                return lines[-1].removeprefix("error: ").removeprefix(f"{model.resolve()}: ")
+                return lines[-1].removeprefix("error: ").removeprefix(f"{files[0]}: ")
             return f"its process ended with status {process.returncode}: {lines[-1] if lines else 'no message'}"
         with np.load(out) as found:
             return dict(found)

@@ -1,5 +1,6 @@
 """Frozen features: the same as Keras gives, computed once, never stale, never half-written."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from edge.model.contract import ModelSpec
 from edge.model.preprocess import prepare
 from train.dataset import Dataset, load_dataset
-from train.features import _in_keras, _in_lite, extract, keras_engine
+from train.features import Features, _in_keras, _in_lite, extract, keras_engine
 from train.keras import keras, layers
+from train.source import FeatureSource
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +105,25 @@ def test_both_ways_to_compute_give_what_keras_gives(compute: Callable, extractor
     found = list(compute(extractor, SPEC, data.train))
     assert [picture for batch, _ in found for picture in batch] == data.train
     assert np.allclose(np.concatenate([values for _, values in found]), by_keras(extractor, data), atol=1e-5)
+
+
+def test_features_on_disk_take_no_memory(tmp_path: Path) -> None:
+    """Of 200 MB that are read in batches, no more than a few count as the process's own."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("no /proc here")
+
+    def mapped() -> int:
+        found = re.search(r"RssFile:\s+(\d+) kB", status.read_text())
+        assert found
+        return int(found[1])
+
+    count = 50_000
+    np.arange(count, dtype=np.float32).repeat(1000).tofile(tmp_path / "rows")
+    matrix = np.memmap(tmp_path / "rows", np.float32, "r", shape=(count, 1000))
+    source = FeatureSource(Features(matrix, np.arange(count)[:, None]), np.zeros(count, np.int64))
+    before = mapped()
+    for start in range(0, count, 100):
+        index = np.arange(start, start + 100)
+        assert (source.load(index, None)[:, 7] == index).all()
+    assert mapped() - before < 20_000

@@ -6,6 +6,7 @@ new one, and a picture that moved is known.
 """
 
 import hashlib
+import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -154,9 +155,14 @@ class _Store:
 
     def damaged(self, known: dict[str, int], digests: set[str]) -> set[str]:
         """Those of the digests whose rows are not what was written; the rows of other pictures are not looked at."""
-        matrix = self.matrix()
-        ends = {digest: (known[digest] + 1) * _KEY_BYTES for digest in digests & known.keys()}
-        return {digest for digest, end in ends.items() if self._keys[end - 4 : end] != _crc(matrix[known[digest]])}
+        matrix, found = self.matrix(), set()
+        for count, digest in enumerate(digests & known.keys()):
+            end = (known[digest] + 1) * _KEY_BYTES
+            if self._keys[end - 4 : end] != _crc(matrix[known[digest]]):
+                found.add(digest)
+            if count % _BATCH == 0:
+                let_go(matrix)
+        return found
 
     def append(self, digests: list[str], values: np.ndarray) -> None:
         """Add rows, float32 (pictures, features)."""
@@ -182,6 +188,12 @@ class _Store:
         for name, size in (("keys", _KEY_BYTES), ("rows", self.dtype.itemsize * self.width)):
             if (self.folder / name).stat().st_size > count * size:
                 os.truncate(self.folder / name, count * size)
+
+
+def let_go(matrix: np.ndarray) -> None:
+    """Pages of a mapped file that were read stay with the system, but no longer count as this process's memory."""
+    if isinstance(matrix.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        matrix.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _crc(row: np.ndarray) -> bytes:

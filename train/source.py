@@ -12,7 +12,7 @@ from edge.model.contract import ModelSpec
 from edge.model.preprocess import prepare
 from train.augment import Augmentation, views
 from train.dataset import Picture
-from train.features import Features
+from train.features import Features, let_go
 
 
 class Source(Protocol):
@@ -63,7 +63,9 @@ class FeatureSource:
     def load(self, index: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
         rows = self.features.rows.reshape(len(self.labels), -1)
         column = 0 if random is None else random.integers(0, rows.shape[1], len(index))
-        return np.asarray(self.features.matrix[rows[index, column]])
+        found = np.asarray(self.features.matrix[rows[index, column]])
+        let_go(self.features.matrix)
+        return found
 
 
 @dataclass
