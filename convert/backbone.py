@@ -14,12 +14,12 @@ from pathlib import Path
 from convert.calibrate import choose_pictures, folder_pictures, observe, samples
 from convert.export import package
 from convert.graph import Graph
-from convert.lower import converted
 from convert.quantize import quantize
 from edge.cli import Parser, run_command
 from edge.files import whole
 from edge.model.contract import ModelSpec
 from train.backbones import build_backbone
+from train.keras import converted
 from train.model import build_classifier
 from train.progress import waiting
 

@@ -9,11 +9,10 @@ import numpy as np
 from convert.calibrate import Seen, observe, samples
 from convert.graph import Graph
 from convert.int8_head import Solved
-from convert.lower import converted
 from edge.model.contract import ModelSpec
 from train.augment import Augmentation
 from train.dataset import Picture
-from train.keras import keras
+from train.keras import converted, keras
 from train.rundir import Run
 
 # What a run without views of its own gets.

@@ -19,7 +19,6 @@ from convert.export import export, widen
 from convert.graph import Graph
 from convert.head import features_of, linear
 from convert.job import Job
-from convert.lower import converted
 from convert.own import as_probabilities
 from convert.parity import prove
 from convert.proof import Proof, Sample
@@ -32,7 +31,7 @@ from edge.model.kept import kept
 from edge.model.preprocess import lookup_table, prepare
 from edge.pictures import read_picture
 from train.dataset import Picture
-from train.keras import keras, layers
+from train.keras import converted, keras, layers
 from train.measure import answer_of, predict
 from train.model import build_classifier
 from train.rundir import read_run

@@ -12,7 +12,7 @@ import keras as keras3
 import numpy as np
 import pytest
 
-from convert.export import converted, widen
+from convert.export import widen
 from convert.load import load_model
 from convert.own import as_probabilities, check_outputs
 from edge.errors import UserError
@@ -22,7 +22,7 @@ from edge.model.preprocess import prepare
 from edge.pictures import read_picture
 from edge.quiet import quiet
 from train.dataset import Picture
-from train.keras import keras, tf
+from train.keras import converted, keras, tf
 from train.rundir import Run
 
 SIDE = 16

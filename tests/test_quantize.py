@@ -13,13 +13,12 @@ from convert.calibrate import Seen, input_levels, observe
 from convert.correct import correct
 from convert.graph import Graph, run
 from convert.head import linear, tail
-from convert.lower import converted
 from convert.quantize import RECIPES, quantize
 from edge.model.contract import ModelSpec
 from edge.model.interpreter import Interpreter
 from edge.model.preprocess import lookup_table, prepare
 from train.backbones import SIGNED
-from train.keras import keras, layers
+from train.keras import converted, keras, layers
 
 SIDE, LABELS = 32, tuple("abcdefgh")
 SIGNED_SPEC = ModelSpec(LABELS, (SIDE, SIDE), mean=SIGNED[0], std=SIGNED[1])

@@ -22,10 +22,9 @@ from edge.errors import UserError
 from edge.model.contract import ModelSpec
 from edge.model.interpreter import Interpreter
 from edge.model.preprocess import prepare
-from edge.quiet import quiet
 from train.cache import cache_folder, locked
 from train.dataset import Picture
-from train.keras import keras, layers, lite_converter, tf
+from train.keras import converted, keras, layers, tf
 from train.progress import progress
 from train.workers import workers
 
@@ -232,8 +231,7 @@ def _in_lite(extractor: keras.Model, spec: ModelSpec, pictures: list[Picture]) -
 
     One interpreter a core: faster than one with all the threads.
     """
-    with quiet():
-        graph = lite_converter(extractor).convert()
+    graph = converted(extractor)
 
     def make() -> Callable[[np.ndarray], np.ndarray]:
         interpreter = Interpreter(graph, threads=1)
