@@ -30,7 +30,9 @@ SCHEMES = {
     "int8": Scheme("8-bit weights (per channel) and activations, uint8 pixels in, float scores out", "int8"),
     "int16x8": Scheme("8-bit weights, 16-bit activations: for models that int8 hurts; slow on most CPUs", "int16x8"),
     "selective-int8": Scheme("int8, but the layers that it hurts most stay in float", selective=True),
-    "qat-int8": Scheme("int8 after quantization-aware training", "int8", ("quantize",)),
+    "qat-int8": Scheme(
+        "int8 after quantization-aware training: takes minutes, seldom better than int8", "int8", ("quantize",)
+    ),
     "pruned-int8": Scheme("int8 after magnitude pruning: half of the weights are zero", "int8", ("prune",)),
     "clustered-int8": Scheme("int8 after weight clustering: few different weights a layer", "int8", ("cluster",)),
     "pruned-qat-int8": Scheme(
