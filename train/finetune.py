@@ -10,6 +10,7 @@ frozen model, the trained one and that with the new head the one that is right m
 import math
 import time
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -132,21 +133,21 @@ def train_tail(tail: keras.Model, train: FeatureSource, recipe: Recipe, until: f
     interrupted = False
     try:
         with progress("fine-tuning", total, " steps") as bar:
-            for epoch in range(recipe.epochs):
-                for batch in batches(train, recipe, width, recipe.batch, epoch):
-                    if done >= total:
-                        break
-                    done += 1
-                    keep = min(1 - 1 / each, done / (done + 9))
-                    rate = recipe.learning_rate * _schedule((done - 1) / total)
-                    step(*map(tf.constant, batch), tf.constant(keep, tf.float32), tf.constant(rate, tf.float32))
-                    bar.update()
-                    if until and done == _TRACED:
-                        clock = time.perf_counter()
-                    if until and done == _TRACED + _TIMED:
-                        now = time.perf_counter()
-                        left = int((until - now) * _TIMED / (now - clock))
-                        total = bar.total = max(done, min(total, done + left))
+            epochs = (batches(train, recipe, width, recipe.batch, epoch) for epoch in range(recipe.epochs))
+            for batch in chain.from_iterable(epochs):
+                done += 1
+                keep = min(1 - 1 / each, done / (done + 9))
+                rate = recipe.learning_rate * _schedule((done - 1) / total)
+                step(*map(tf.constant, batch), tf.constant(keep, tf.float32), tf.constant(rate, tf.float32))
+                bar.update()
+                if until and done == _TRACED:
+                    clock = time.perf_counter()
+                if until and done == _TRACED + _TIMED:
+                    now = time.perf_counter()
+                    left = int((until - now) * _TIMED / (now - clock))
+                    total = bar.total = max(done, min(total, done + left))
+                if done >= total:
+                    break
     except KeyboardInterrupt:
         interrupted = True
     for average, variable in zip(averages, variables, strict=True):
