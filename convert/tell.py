@@ -1,5 +1,6 @@
 """What `python -m convert` says at its end."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,12 +26,15 @@ def advice(variants: Sequence[dict[str, Any]], skipped: Mapping[str, str], toler
 
 
 def held_out_alone(variants: Sequence[dict[str, Any]], pictures: int) -> list[str]:
-    """A sentence for each variant that was not proved on all of so many pictures."""
+    """Sentences on the variants that were not proved on all of so many pictures."""
+    alone: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for row in variants:
+        if row["pictures"] < pictures:
+            alone[row["pictures"], f"{row['accuracy'] + row['drop_points'] / 100:.2%}"].append(row["scheme"])
     return [
-        f"{row['scheme']} learned from the training pictures once more, so the {row['pictures']} held out alone "
-        f"prove it; the Keras model has {row['accuracy'] + row['drop_points'] / 100:.2%} of those right"
-        for row in variants
-        if row["pictures"] < pictures
+        f"{', '.join(schemes)} learned from the training pictures once more, so the {count} held out alone prove "
+        f"{'it' if len(schemes) == 1 else 'them'}; the Keras model has {share} of those right"
+        for (count, share), schemes in alone.items()
     ]
 
 
