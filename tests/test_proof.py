@@ -10,6 +10,7 @@ from convert.features import graph_engine
 from convert.given import in_keras
 from convert.graph import Graph
 from convert.proof import OUT_OF_FOLD, finished_head, only_held_out, proof_of
+from convert.quantize import quantize
 from edge.model.contract import ModelSpec, read_model
 from train.features import extract, keras_engine
 from train.heads import folds, heads_of_folds
@@ -83,3 +84,19 @@ def test_all_pictures_prove_a_solved_head_and_held_out_ones_another(colour_run: 
     tuned = proof_of(in_keras(model), replace(run, metrics={**run.metrics, "unfrozen": ["some"]}))
     assert (tuned.every, tuned.sample.how, "held out" in tuned.why) == (None, "validation", True)
     assert np.allclose(tuned.held_out.reference, proof.held_out.reference, atol=0.02)  # the same model, by Keras
+
+
+def test_known_features_are_taken_for_a_graph_that_gives_the_same(colour_run: Path) -> None:
+    """A float graph needs no second computation; half precision, which is nearly the same, gets its own."""
+    run = read_run(colour_run)
+    model = keras.models.load_model(colour_run / "model.keras", compile=False)
+    proof = proof_of(in_keras(model), run)
+    graph = Graph(read_model(colour_run / "export" / "float32.tflite").graph)
+    *_, taken = proof.out_of_fold(graph.pack(), None)
+    assert taken is proof.features
+    graph.name_apart()
+    half = quantize(graph.pack(), "float16", run.spec)
+    *_, own = proof.out_of_fold(half, None)
+    assert own is not proof.features
+    assert np.allclose(own[:], taken[:], atol=0.02 * np.abs(taken[:]).max())
+    assert not np.array_equal(own[:], taken[:])
