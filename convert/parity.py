@@ -13,6 +13,7 @@ import numpy as np
 
 from convert.proof import Proof, Sample
 from convert.stats import compare
+from edge.errors import UserError
 from edge.model.contract import read_model
 from train.dataset import Picture
 from train.features import Features
@@ -107,7 +108,7 @@ def peak_bytes(model: Path, picture: Picture, runtime: str) -> int:
     """How much memory a process takes that runs a file with `THREADS` threads.
 
     Raises:
-        RuntimeError: if the runtime cannot do it.
+        UserError: if the runtime cannot do it.
     """
     return int(_measured("memory", [model], picture, runtime, f"{model.stem} in {runtime}")["peak"])
 
@@ -116,7 +117,7 @@ def speeds(models: Sequence[Path], picture: Picture, runtime: str) -> list[dict[
     """How long an invocation of each file takes, warm, with `THREADS` threads, while they take turns; JSON values.
 
     Raises:
-        RuntimeError: if the runtime cannot do it.
+        UserError: if the runtime cannot do it.
     """
     found = _measured("speed", models, picture, runtime, f"timing in {runtime}")["milliseconds"]
     ends = np.percentile(found, [50, 95], axis=1).round(2)
@@ -126,7 +127,7 @@ def speeds(models: Sequence[Path], picture: Picture, runtime: str) -> list[dict[
 def _measured(job: str, models: Sequence[Path], picture: Picture, runtime: str, what: str) -> dict[str, np.ndarray]:
     found = _run(job, models, [picture], runtime, waiting(what))
     if isinstance(found, str):
-        raise RuntimeError(found)
+        raise UserError(f"{what}: {found}")
     return found
 
 

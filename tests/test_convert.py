@@ -20,7 +20,7 @@ from convert.graph import Graph
 from convert.head import features_of, linear
 from convert.job import Job
 from convert.own import as_probabilities
-from convert.parity import prove
+from convert.parity import prove, speeds
 from convert.proof import Proof, Sample
 from convert.stats import judge
 from convert.tell import held_out_alone
@@ -192,6 +192,22 @@ def test_what_was_proved_on_fewer_pictures_is_told_with_what_they_say_of_the_ref
     (told,) = held_out_alone([{**row, "accuracy": 0.9} for row in rows], 500)
     assert told.startswith("qat-int8 learned from the training pictures once more, so the 200 held out alone")
     assert told.endswith("the Keras model has 89.50% of those right")  # 90 %, and half a point gained
+
+
+def test_each_file_gets_its_own_time(colour_run: Path, tiny_model: Path) -> None:
+    """A backbone takes far longer than a model of a few numbers, in whichever order they take turns."""
+    large, runtime = colour_run / "export" / "float32.tflite", device_runtimes()[0]
+    for files in ([large, tiny_model], [tiny_model, large]):
+        found = speeds(files, read_run(colour_run).validation[0], runtime)
+        times = {file: latency["p50"] for file, latency in zip(files, found, strict=True)}
+        assert times[large] > 3 * times[tiny_model]
+        assert all(latency["p50"] <= latency["p95"] for latency in found)
+
+
+def test_a_runtime_that_cannot_time_a_file_is_one_line(tmp_path: Path, colour_run: Path) -> None:
+    (tmp_path / "no.tflite").write_bytes(b"no model")
+    with pytest.raises(UserError, match=r"^timing in "):
+        speeds([tmp_path / "no.tflite"], read_run(colour_run).validation[0], device_runtimes()[0])
 
 
 def test_the_times_of_a_device_choose(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ LABELS = "dark", "light"
 
 
 def picture(label: int, number: int) -> np.ndarray:
-    """BGR uint8 of one grey, with noise: the greys of the two labels overlap, so a quarter of the answers is wrong."""
+    """BGR uint8 of one grey, with noise: the greys of the two labels overlap, so some answers must be wrong."""
     random = np.random.default_rng([label, number])
     grey = random.normal((118, 138)[label], 15)
     return np.clip(random.normal(grey, 12, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
@@ -72,9 +72,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
 
 def test_every_scheme_is_there(converted: tuple[Path, dict]) -> None:
     _, report = converted
-    made = {row["scheme"] for row in report["variants"]} | report["skipped"].keys()
-    assert made == set(SCHEMES)
-    assert set(report["skipped"]) <= {"selective-int8"}, report["skipped"]  # where the plain int8 changes nothing
+    assert not report["skipped"]
+    assert {row["scheme"] for row in report["variants"]} == set(SCHEMES)
     assert 0.6 < report["reference"]["accuracy"] < 0.9
 
 
@@ -92,8 +91,6 @@ def test_what_is_told_is_what_another_runtime_finds(scheme: str, converted: tupl
             tensor = picture(label, number)[None, ..., ::-1].astype(np.float32)
             if taken["dtype"] == np.float32:
                 tensor = tensor / 127.5 - 1
-            elif taken["dtype"] == np.int16:
-                tensor = np.rint((tensor / 127.5 - 1) / taken["quantization"][0])
             interpreter.set_tensor(taken["index"], tensor.astype(taken["dtype"]))
             interpreter.invoke()
             right += int(interpreter.get_tensor(given["index"])[0].argmax() == label)

@@ -78,7 +78,8 @@ def test_quantize_aware_training_keeps_what_a_step_before_made(
 ) -> None:
     monkeypatch.setenv("FROSTLITE_CACHE", str(tmp_path))
     keras.utils.set_random_seed(1)
-    start = job.model.get_layer("convolution").get_weights()[0]  # type: ignore[union-attr]
+    assert job.model
+    start = job.model.get_layer("convolution").get_weights()[0]
     pruned, clustered, plain = (
         tune(job, steps)[0].get_layer("convolution").get_weights()[0]
         for steps in (("prune", "quantize"), ("cluster", "quantize"), ("quantize",))

@@ -38,12 +38,12 @@ def lite_converter(model: keras.Model) -> tf.lite.TFLiteConverter:
 
 def converted(model: keras.Model) -> bytes:
     """The float graph that TFLite's converter makes of a model."""
-    free_memory()
+    _free_memory()
     with quiet():
         return lite_converter(model).convert()
 
 
-def free_memory() -> None:
+def _free_memory() -> None:
     """Give back what is no longer used.
 
     A conversion copies all weights several times, and some of the copies hang on cycles of objects: without this, a
@@ -63,4 +63,4 @@ def apart(name: str, model: keras.Model) -> str:
     return next(each for number in count() if (each := f"{name}_{number}" if number else name) not in taken)
 
 
-__all__ = ["apart", "converted", "free_memory", "keras", "layers", "lite_converter", "tf"]
+__all__ = ["apart", "converted", "keras", "layers", "lite_converter", "tf"]
